@@ -38,7 +38,7 @@ class DataError(TwinlockError):
 
 
 class EnvError(TwinlockError):
-    """The token, the database or the file system failed. ``retryable`` says if trying again helps."""
+    """The token, the database or a file failed. ``retryable`` says if trying again helps."""
 
     def __init__(self, code: str, message: str, *, hint: str = "", retryable: bool = False) -> None:
         super().__init__(code, message, hint=hint)

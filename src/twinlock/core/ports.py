@@ -23,7 +23,7 @@ Randomness = Callable[[int], bytes]
 
 
 class OuterSuite(IntEnum):
-    """How the wrapped DEK is locked to the token (SPEC, envelope). The number is in the envelope."""
+    """How the wrapped DEK is locked to the token. The number stands in the envelope."""
 
     RSA_OAEP_SHA1 = 1
     RSA_OAEP_SHA256 = 2
@@ -81,7 +81,7 @@ class OuterLock:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One AES-256-GCM segment: 12-byte nonce, ciphertext || 16-byte tag, non-empty additional data."""
+    """One AES-256-GCM segment: 12-byte nonce, ciphertext || 16-byte tag, non-empty aad."""
 
     nonce: bytes
     ciphertext: bytes
@@ -121,7 +121,9 @@ class Opening(Protocol):
         """
         ...
 
-    def open_dek(self, wrapped_release_key: bytes, outer: OuterLock) -> AbstractContextManager[OpenDek]:
+    def open_dek(
+        self, wrapped_release_key: bytes, outer: OuterLock
+    ) -> AbstractContextManager[OpenDek]:
         """Open one DEK for streaming; it is destroyed when the context ends."""
         ...
 
@@ -140,7 +142,7 @@ class SealingDek(Protocol):
 
 
 class Token(Protocol):
-    """An HSM. Keys and attributes are never changed or destroyed except by the verb that says so."""
+    """An HSM. Keys and attributes change or go only by the verb that says so."""
 
     @property
     def name(self) -> str:
@@ -157,7 +159,9 @@ class Token(Protocol):
         """The RSA-OAEP variant that this token carries."""
         ...
 
-    def generate_key(self, role: KeyRole, suite: OuterSuite | None = None, *, rsa_bits: int = 3072) -> TokenKey:
+    def generate_key(
+        self, role: KeyRole, suite: OuterSuite | None = None, *, rsa_bits: int = 3072
+    ) -> TokenKey:
         """Make a persistent key under a fresh random 16-byte CKA_ID, with the attribute policy."""
         ...
 
@@ -180,7 +184,9 @@ class Token(Protocol):
         """Destroy a transport key pair; later openings with it raise ``token.transport-gone``."""
         ...
 
-    def opening(self, transport_kid: bytes, wrapped_session_key: bytes) -> AbstractContextManager[Opening]:
+    def opening(
+        self, transport_kid: bytes, wrapped_session_key: bytes
+    ) -> AbstractContextManager[Opening]:
         """Unwrap a release's AES key (one private-key operation) and open under it.
 
         Raises ``token.transport-gone``, or ``data.not-authentic`` for a block that does not unwrap.
@@ -190,7 +196,7 @@ class Token(Protocol):
     def sealing(
         self, wrapping_kid: bytes, release_key: Secret, binding: bytes
     ) -> AbstractContextManager[SealingDek]:
-        """Generate a DEK in the token, wrap it under ``release_key`` and lock it (TOKEN_AES only)."""
+        """Generate a DEK in the token, wrap it under ``release_key``, lock it (TOKEN_AES)."""
         ...
 
     def close(self) -> None:

@@ -1,0 +1,158 @@
+"""The context of a ciphertext: what it belongs to.
+
+It is computed by the reader from what it asked for and never read from the row, so a value that
+was moved to another row, column, table or tenant does not open.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+import uuid
+from dataclasses import dataclass
+
+from twinlock.core import cbor
+from twinlock.errors import CallerError
+
+ROW_SCOPE = "*row"
+"""The scope of a DEK that several columns of one row share."""
+
+_LABEL = "twinlock/v1/ctx"
+
+RecordId = str | int | bytes | uuid.UUID | tuple["RecordId", ...]
+"""A primary key. Its canonical bytes depend on its type, so a table keeps one type."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """What a value belongs to: names are stable declared names in NFC, not SQL identifiers.
+
+    ``column`` is the value's own; the DEK's scope is the column, or the whole row in row layout.
+    ``version`` (0..2^63-1) also binds the row's state: without it, an older genuine value can be
+    put back. ``purpose`` is a fixed label of use, empty by default.
+    """
+
+    table: str
+    column: str
+    record: RecordId
+    version: int | None = None
+    tenant: str = ""
+    purpose: str = ""
+
+    def __post_init__(self) -> None:
+        for name in ("table", "column"):
+            if not getattr(self, name):
+                raise CallerError(
+                    "context.incomplete",
+                    f"A context needs a {name}.",
+                    hint="Give the table, the column and the record that the value belongs to.",
+                )
+        if self.column == ROW_SCOPE:
+            raise CallerError(
+                "context.reserved", f"{ROW_SCOPE!r} is not a column.", hint="Name the column."
+            )
+        for name in ("table", "column", "tenant", "purpose"):
+            _require_nfc(name, getattr(self, name))
+        if self.version is not None and not 0 <= self.version < 2**63:
+            raise CallerError(
+                "context.version", "A record version is a number from 0 up.", hint="Count from 1."
+            )
+        record_bytes(self.record)
+
+    def encode(self, deployment_id: bytes, *, row: bool = False) -> bytes:
+        """Return the deterministic encoding; ``row`` selects the row's scope."""
+        return cbor.encode(
+            [
+                _LABEL,
+                deployment_id,
+                self.tenant,
+                self.table,
+                record_bytes(self.record),
+                ROW_SCOPE if row else self.column,
+                self.purpose,
+                self.version,
+            ]
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ShownContext:
+    """A context as an agent shows it, decoded from a request."""
+
+    deployment_id: bytes
+    tenant: str
+    table: str
+    record_id: bytes
+    scope: str
+    purpose: str
+    version: int | None
+
+    @property
+    def record(self) -> str:
+        """The record id for people: text, a number or UUID where it looks like one, else hex."""
+        raw = self.record_id
+        if len(raw) == 8 and raw[0] == 0:
+            return str(int.from_bytes(raw, "big"))
+        if len(raw) == 16 and not _printable(raw):
+            return str(uuid.UUID(bytes=raw))
+        return raw.decode() if _printable(raw) else raw.hex()
+
+
+def decode_context(data: bytes) -> ShownContext:
+    """Decode a context that a request carries. Raises DataError like ``cbor.decode``."""
+    _, deployment_id, tenant, table, record_id, scope, purpose, version = cbor.decode_labelled(
+        data, _LABEL, 8, max_size=8192
+    )
+    return ShownContext(
+        cbor.take_bytes(deployment_id, 16),
+        cbor.take_text(tenant),
+        cbor.take_text(table),
+        cbor.take_bytes(record_id),
+        cbor.take_text(scope),
+        cbor.take_text(purpose),
+        None if version is None else cbor.take_uint(version),
+    )
+
+
+def record_bytes(record: RecordId) -> bytes:
+    """Return the canonical bytes of a primary key.
+
+    UUID: 16 bytes. Integer 0..2^64-1: 8 bytes big-endian. Text: UTF-8 of NFC. Bytes: as they are.
+    Composite: CBOR array of the canonical bytes. Raises CallerError ``context.record``.
+    """
+    match record:
+        case uuid.UUID():
+            return record.bytes
+        case bool():
+            pass
+        case int() if 0 <= record < 2**64:
+            return record.to_bytes(8, "big")
+        case str() if record:
+            _require_nfc("record", record)
+            return record.encode()
+        case bytes() if record:
+            return record
+        case tuple() if record:
+            return cbor.encode([record_bytes(part) for part in record])
+        case _:
+            pass
+    raise CallerError(
+        "context.record",
+        "A record id is a non-empty text, a number from 0 to 2^64-1, a UUID, bytes, or a tuple.",
+        hint="Use the row's primary key.",
+    )
+
+
+def _require_nfc(name: str, value: str) -> None:
+    if not unicodedata.is_normalized("NFC", value):
+        raise CallerError(
+            "context.not-nfc",
+            f"The {name} of this context is not in Unicode normalization form C.",
+            hint="Normalize it where it is declared, so that every reader computes the same bytes.",
+        )
+
+
+def _printable(raw: bytes) -> bool:
+    try:
+        return raw.decode().isprintable()
+    except UnicodeDecodeError:
+        return False
