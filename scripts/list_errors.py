@@ -1,0 +1,145 @@
+"""Makes docs/errors.md from the source: every stable error code, its family, message and hint.
+
+    python scripts/list_errors.py           write docs/errors.md
+    python scripts/list_errors.py --check   fail when the file differs from the source
+
+Codes are the first argument of CallerError, DataError, EnvError and their subclasses' calls, and
+must be written out as strings where they are raised: a code that is computed cannot be looked up.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parent.parent
+SOURCE = ROOT / "src" / "twinlock"
+TARGET = ROOT / "docs" / "errors.md"
+CODE = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*\.[a-z0-9]+(-[a-z0-9]+)*")
+FAMILIES = {
+    "CallerError": "The caller acts: an argument, a configuration, a permission",
+    "DataError": "Bytes are not what they must be: a row, a file, a message",
+    "EnvError": "The token, the database or the file system failed",
+}
+HEAD = """# Errors
+
+Every error that Twinlock raises on purpose has a stable code. Match the code, never the message.
+The family says whose turn it is. Made from the source by `scripts/list_errors.py`; `…` stands for
+a value that is filled in.
+"""
+
+
+class Raised(NamedTuple):
+    """One place that makes an error. ``code`` is empty when it is not a literal string."""
+
+    family: str
+    code: str
+    message: str
+    hint: str
+    where: str
+
+
+def _text(node: ast.expr | None) -> str:
+    """Return a literal's text, with an ellipsis for what is filled in when the program runs."""
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return node.value
+    if isinstance(node, ast.JoinedStr):
+        parts = (part.value if isinstance(part, ast.Constant) else "…" for part in node.values)
+        return "".join(str(part) for part in parts)
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
+        return _text(node.left) + _text(node.right)
+    return "…" if node is not None else ""
+
+
+def _codes(node: ast.expr) -> list[str]:
+    """Return the literal codes of a first argument; ``a if c else b`` gives two."""
+    if isinstance(node, ast.IfExp):
+        return _codes(node.body) + _codes(node.orelse)
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return [node.value]
+    return [""]
+
+
+def _calls(tree: ast.AST) -> Iterator[tuple[str, ast.Call]]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            name = node.func.attr if isinstance(node.func, ast.Attribute) else ""
+            name = node.func.id if isinstance(node.func, ast.Name) else name
+            if name in FAMILIES:
+                yield name, node
+
+
+def raised(source: Path) -> list[Raised]:
+    """Return every place under ``source`` that makes an error of the three families."""
+    found: list[Raised] = []
+    for path in sorted(source.rglob("*.py")):
+        for family, call in _calls(ast.parse(path.read_text(encoding="utf-8"), str(path))):
+            keywords = {keyword.arg: keyword.value for keyword in call.keywords}
+            first = call.args[0] if call.args else keywords.get("code", ast.Constant(None))
+            message = call.args[1] if len(call.args) > 1 else keywords.get("message")
+            where = f"{path.relative_to(source.parent)}:{call.lineno}"
+            found += [
+                Raised(family, code, _text(message), _text(keywords.get("hint")), where)
+                for code in _codes(first)
+            ]
+    return found
+
+
+def problems(found: list[Raised]) -> list[str]:
+    """Return what keeps the list from being a contract: computed, malformed, two-faced codes."""
+    said: list[str] = []
+    families: dict[str, str] = {}
+    for item in found:
+        if not item.code:
+            said.append(f"{item.where}: the code is not written out as a string")
+        elif not CODE.fullmatch(item.code):
+            said.append(f"{item.where}: {item.code!r} is not of the form family.subject")
+        elif families.setdefault(item.code, item.family) != item.family:
+            said.append(f"{item.where}: {item.code} is a {families[item.code]} elsewhere")
+    return said
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+def table(found: list[Raised]) -> str:
+    """Return docs/errors.md. Of several places that raise one code, the first one's words count."""
+    lines = [HEAD]
+    for family, meaning in FAMILIES.items():
+        first: dict[str, Raised] = {}
+        for item in found:
+            if item.family == family:
+                first.setdefault(item.code, item)
+        lines += [f"## {family}\n", f"{meaning}.\n"]
+        lines += ["| code | message | what to do |", "|---|---|---|"]
+        lines += [
+            f"| `{code}` | {_cell(item.message)} | {_cell(item.hint)} |"
+            for code, item in sorted(first.items())
+        ]
+        lines.append("")
+    return "\n".join(lines)
+
+
+def main(arguments: list[str]) -> int:
+    """Write the file, or compare it. Returns the exit code."""
+    found = raised(SOURCE)
+    said = problems(found)
+    text = table([item for item in found if item.code])
+    if "--check" in arguments:
+        if not TARGET.exists() or TARGET.read_text(encoding="utf-8") != text:
+            said.append("docs/errors.md differs from the source: run scripts/list_errors.py")
+    else:
+        TARGET.parent.mkdir(exist_ok=True)
+        TARGET.write_text(text, encoding="utf-8")
+    for line in said:
+        print(line, file=sys.stderr)
+    return 1 if said else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
