@@ -59,6 +59,21 @@ def sha256(*parts: bytes) -> bytes:
     return digest.digest()
 
 
+class RunningSha256:
+    """SHA-256 over data that arrives in pieces."""
+
+    def __init__(self, start: bytes = b"") -> None:
+        self._digest = hashlib.sha256(start)
+
+    def update(self, data: bytes) -> None:
+        """Add a piece."""
+        self._digest.update(data)
+
+    def digest(self) -> bytes:
+        """Return the 32 bytes for everything added so far."""
+        return self._digest.digest()
+
+
 def hmac_sha256(key: bytes, message: bytes) -> bytes:
     """HMAC-SHA-256 (RFC 2104); 32 bytes."""
     return hmac.digest(key, message, "sha256")
