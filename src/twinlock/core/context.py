@@ -26,40 +26,39 @@ RecordId = str | int | bytes | uuid.UUID | tuple["RecordId", ...]
 class Context:
     """What a value belongs to: names are stable declared names in NFC, not SQL identifiers.
 
-    ``column`` is the value's own; the DEK's scope is the column, or the whole row in row layout.
+    ``column`` is the DEK's scope; None stands for the whole row, whose columns share one DEK.
     ``version`` (0..2^63-1) also binds the row's state: without it, an older genuine value can be
     put back. ``purpose`` is a fixed label of use, empty by default.
     """
 
     table: str
-    column: str
     record: RecordId
+    column: str | None = None
     version: int | None = None
     tenant: str = ""
     purpose: str = ""
 
     def __post_init__(self) -> None:
-        for name in ("table", "column"):
-            if not getattr(self, name):
-                raise CallerError(
-                    "context.incomplete",
-                    f"A context needs a {name}.",
-                    hint="Give the table, the column and the record that the value belongs to.",
-                )
+        if not self.table or self.column == "":
+            raise CallerError(
+                "context.incomplete",
+                "A context needs a table, and a column that is not empty.",
+                hint="Give the table, the column and the record that the value belongs to.",
+            )
         if self.column == ROW_SCOPE:
             raise CallerError(
                 "context.reserved", f"{ROW_SCOPE!r} is not a column.", hint="Name the column."
             )
         for name in ("table", "column", "tenant", "purpose"):
-            _require_nfc(name, getattr(self, name))
+            _require_nfc(name, getattr(self, name) or "")
         if self.version is not None and not 0 <= self.version < 2**63:
             raise CallerError(
                 "context.version", "A record version is a number from 0 up.", hint="Count from 1."
             )
         record_bytes(self.record)
 
-    def encode(self, deployment_id: bytes, *, row: bool = False) -> bytes:
-        """Return the deterministic encoding; ``row`` selects the row's scope."""
+    def encode(self, deployment_id: bytes) -> bytes:
+        """Return the deterministic encoding."""
         return cbor.encode(
             [
                 _LABEL,
@@ -67,7 +66,7 @@ class Context:
                 self.tenant,
                 self.table,
                 record_bytes(self.record),
-                ROW_SCOPE if row else self.column,
+                ROW_SCOPE if self.column is None else self.column,
                 self.purpose,
                 self.version,
             ]
