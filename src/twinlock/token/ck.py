@@ -1,0 +1,154 @@
+"""The numbers of PKCS#11 that Twinlock uses (OASIS PKCS#11 v3.1, header files), and no others."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Final
+
+CKF_RW_SERIAL: Final = 0x06
+"""CKF_RW_SESSION | CKF_SERIAL_SESSION."""
+CKF_OS_LOCKING_OK: Final = 0x02
+CKU_USER: Final = 1
+CKG_MGF1_SHA1: Final = 1
+CKG_MGF1_SHA256: Final = 2
+CKZ_DATA_SPECIFIED: Final = 1
+CK_UNAVAILABLE: Final = (1 << 64) - 1
+"""``CK_UNAVAILABLE_INFORMATION``: the attribute may not be read or does not exist."""
+
+
+class Cko(IntEnum):
+    """Object classes."""
+
+    PUBLIC_KEY = 2
+    PRIVATE_KEY = 3
+    SECRET_KEY = 4
+
+
+class Ckk(IntEnum):
+    """Key types."""
+
+    RSA = 0x00
+    EC = 0x03
+    AES = 0x1F
+
+
+class Ckm(IntEnum):
+    """Mechanisms."""
+
+    RSA_PKCS_KEY_PAIR_GEN = 0x0000
+    RSA_PKCS = 0x0001
+    RSA_X_509 = 0x0003
+    RSA_PKCS_OAEP = 0x0009
+    SHA_1 = 0x0220
+    SHA256 = 0x0250
+    EC_KEY_PAIR_GEN = 0x1040
+    ECDSA = 0x1041
+    AES_KEY_GEN = 0x1080
+    AES_ECB = 0x1081
+    AES_GCM = 0x1087
+    AES_KEY_WRAP = 0x2109
+
+
+class Cka(IntEnum):
+    """Attributes."""
+
+    CLASS = 0x000
+    TOKEN = 0x001
+    PRIVATE = 0x002
+    LABEL = 0x003
+    VALUE = 0x011
+    KEY_TYPE = 0x100
+    ID = 0x102
+    SENSITIVE = 0x103
+    ENCRYPT = 0x104
+    DECRYPT = 0x105
+    WRAP = 0x106
+    UNWRAP = 0x107
+    SIGN = 0x108
+    VERIFY = 0x10A
+    DERIVE = 0x10C
+    MODULUS = 0x120
+    MODULUS_BITS = 0x121
+    PUBLIC_EXPONENT = 0x122
+    VALUE_LEN = 0x161
+    EXTRACTABLE = 0x162
+    MODIFIABLE = 0x170
+    COPYABLE = 0x171
+    EC_PARAMS = 0x180
+    EC_POINT = 0x181
+    UNWRAP_TEMPLATE = 0x40000212
+    ALLOWED_MECHANISMS = 0x40000600
+
+
+class Ckr(IntEnum):
+    """Return values that Twinlock tells apart or may name to a person."""
+
+    OK = 0x000
+    HOST_MEMORY = 0x002
+    SLOT_ID_INVALID = 0x003
+    GENERAL_ERROR = 0x005
+    FUNCTION_FAILED = 0x006
+    ARGUMENTS_BAD = 0x007
+    ATTRIBUTE_READ_ONLY = 0x010
+    ATTRIBUTE_SENSITIVE = 0x011
+    ATTRIBUTE_TYPE_INVALID = 0x012
+    ATTRIBUTE_VALUE_INVALID = 0x013
+    ACTION_PROHIBITED = 0x01B
+    DATA_INVALID = 0x020
+    DATA_LEN_RANGE = 0x021
+    DEVICE_ERROR = 0x030
+    DEVICE_MEMORY = 0x031
+    DEVICE_REMOVED = 0x032
+    ENCRYPTED_DATA_INVALID = 0x040
+    ENCRYPTED_DATA_LEN_RANGE = 0x041
+    AEAD_DECRYPT_FAILED = 0x042
+    FUNCTION_CANCELED = 0x050
+    FUNCTION_NOT_SUPPORTED = 0x054
+    KEY_HANDLE_INVALID = 0x060
+    KEY_SIZE_RANGE = 0x062
+    KEY_TYPE_INCONSISTENT = 0x063
+    KEY_FUNCTION_NOT_PERMITTED = 0x068
+    KEY_NOT_WRAPPABLE = 0x069
+    KEY_UNEXTRACTABLE = 0x06A
+    MECHANISM_INVALID = 0x070
+    MECHANISM_PARAM_INVALID = 0x071
+    OBJECT_HANDLE_INVALID = 0x082
+    OPERATION_ACTIVE = 0x090
+    OPERATION_NOT_INITIALIZED = 0x091
+    PIN_INCORRECT = 0x0A0
+    PIN_INVALID = 0x0A1
+    PIN_LEN_RANGE = 0x0A2
+    PIN_EXPIRED = 0x0A3
+    PIN_LOCKED = 0x0A4
+    SESSION_CLOSED = 0x0B0
+    SESSION_COUNT = 0x0B1
+    SESSION_HANDLE_INVALID = 0x0B3
+    SESSION_READ_ONLY = 0x0B5
+    TEMPLATE_INCOMPLETE = 0x0D0
+    TEMPLATE_INCONSISTENT = 0x0D1
+    TOKEN_NOT_PRESENT = 0x0E0
+    TOKEN_NOT_RECOGNIZED = 0x0E1
+    TOKEN_WRITE_PROTECTED = 0x0E2
+    UNWRAPPING_KEY_HANDLE_INVALID = 0x0F0
+    UNWRAPPING_KEY_SIZE_RANGE = 0x0F1
+    UNWRAPPING_KEY_TYPE_INCONSISTENT = 0x0F2
+    USER_ALREADY_LOGGED_IN = 0x100
+    USER_NOT_LOGGED_IN = 0x101
+    USER_PIN_NOT_INITIALIZED = 0x102
+    USER_TYPE_INVALID = 0x103
+    USER_TOO_MANY_TYPES = 0x105
+    WRAPPED_KEY_INVALID = 0x110
+    WRAPPED_KEY_LEN_RANGE = 0x112
+    WRAPPING_KEY_HANDLE_INVALID = 0x113
+    RANDOM_NO_RNG = 0x121
+    BUFFER_TOO_SMALL = 0x150
+    CRYPTOKI_NOT_INITIALIZED = 0x190
+    CRYPTOKI_ALREADY_INITIALIZED = 0x191
+
+
+def code_name(value: int) -> str:
+    """``CKR_PIN_INCORRECT`` for 0xA0; the hexadecimal number for a vendor's own code."""
+    try:
+        return f"CKR_{Ckr(value).name}"
+    except ValueError:
+        return f"CKR 0x{value:08X}"

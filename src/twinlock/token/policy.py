@@ -1,0 +1,175 @@
+"""The attribute policy as data (SPEC, attribute policy): which template each key is made with.
+
+One usage per key. Sensitive, not extractable, private, and, last in every template because
+SoftHSM 2.6.1 refuses what follows, not copyable and not modifiable: otherwise a usage is simply
+switched on later. Every usage flag is named, since tokens have defaults of their own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from twinlock.core.ports import KeyRole, OuterSuite
+from twinlock.errors import CallerError
+from twinlock.token.ck import Cka, Ckk, Ckm, Cko
+from twinlock.token.profiles import KwValueLen, TokenProfile, UnwrapTemplate
+from twinlock.token.structures import Attributes, Template
+
+AES_KEY_BYTES: Final = 32
+RSA_EXPONENT: Final = b"\x01\x00\x01"
+P256_PARAMS: Final = bytes.fromhex("06082a8648ce3d030107")
+"""DER of the object identifier of secp256r1."""
+
+_SECRET_USAGES: Final = (
+    *(Cka.ENCRYPT, Cka.DECRYPT, Cka.WRAP, Cka.UNWRAP),
+    *(Cka.SIGN, Cka.VERIFY, Cka.DERIVE),
+)
+_PRIVATE_USAGES: Final = (Cka.DECRYPT, Cka.UNWRAP, Cka.SIGN, Cka.DERIVE)
+_PUBLIC_USAGES: Final = (Cka.ENCRYPT, Cka.WRAP, Cka.VERIFY)
+
+
+def _usages(possible: tuple[Cka, ...], used: tuple[Cka, ...]) -> dict[int, bool]:
+    return {usage: usage in used for usage in possible}
+
+
+def _locked(profile: TokenProfile) -> dict[int, bool]:
+    """What ends a template."""
+    copyable: dict[int, bool] = {Cka.COPYABLE: False} if profile.copyable else {}
+    return {**copyable, Cka.MODIFIABLE: False}
+
+
+def secret_key(*used: Cka, extractable: bool = False, token: bool = False) -> dict[int, bool | int]:
+    """An AES key. ``extractable`` lets another key wrap it; it stays sensitive."""
+    return {
+        Cka.CLASS: Cko.SECRET_KEY,
+        Cka.KEY_TYPE: Ckk.AES,
+        Cka.TOKEN: token,
+        Cka.PRIVATE: True,
+        Cka.SENSITIVE: True,
+        Cka.EXTRACTABLE: extractable,
+        **_usages(_SECRET_USAGES, used),
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class SessionTemplates:
+    """The templates of what lives for one opening or one sealing.
+
+    ``session_key`` is the release's AES key, ``release_key`` rk, ``dek`` the DEK, all unwrapped;
+    ``born_dek`` is generated and wrapped once, ``imported`` is rk when sealing.
+    """
+
+    session_key: Template
+    release_key: Template
+    dek: Template
+    born_dek: Template
+
+
+def session_attributes(profile: TokenProfile) -> dict[str, Attributes]:
+    """The three levels that are unwrapped, as data: session_key, release_key, dek."""
+    end = _locked(profile)
+    dek: Attributes = {**secret_key(Cka.DECRYPT), **end}
+    plain_rk = secret_key(Cka.UNWRAP)
+    plain_session = secret_key(Cka.UNWRAP)
+    if profile.unwrap_template is not UnwrapTemplate.NESTED:
+        return {
+            "session_key": {**plain_session, **end},
+            "release_key": {**plain_rk, **end},
+            "dek": dek,
+        }
+    release_key: Attributes = {**plain_rk, Cka.UNWRAP_TEMPLATE: dek, **end}
+    session_key: Attributes = {**plain_session, Cka.UNWRAP_TEMPLATE: release_key, **end}
+    return {"session_key": session_key, "release_key": release_key, "dek": dek}
+
+
+def session_templates(profile: TokenProfile) -> SessionTemplates:
+    """Build the templates that a connection uses for every record."""
+    levels = session_attributes(profile)
+    length: dict[int, int] = (
+        {Cka.VALUE_LEN: AES_KEY_BYTES} if profile.kw_value_len is KwValueLen.REQUIRED else {}
+    )
+    born: Attributes = {
+        **secret_key(Cka.ENCRYPT, extractable=True),
+        Cka.VALUE_LEN: AES_KEY_BYTES,
+        **_locked(profile),
+    }
+    return SessionTemplates(
+        session_key=Template({**length, **levels["session_key"]}),
+        release_key=Template({**length, **levels["release_key"]}),
+        dek=Template({**length, **levels["dek"]}),
+        born_dek=Template(born),
+    )
+
+
+def imported_release_key(profile: TokenProfile, value: bytes) -> Template:
+    """rk as a session object that can wrap and do nothing else (sealing)."""
+    return Template({**secret_key(Cka.WRAP), Cka.VALUE: value, **_locked(profile)})
+
+
+def transport_private(profile: TokenProfile) -> Attributes:
+    """The RSA private key that releases are encrypted to: UNWRAP only, into the first level."""
+    attributes: dict[int, bool | int | Attributes | list[int]] = {
+        Cka.CLASS: Cko.PRIVATE_KEY,
+        Cka.KEY_TYPE: Ckk.RSA,
+        Cka.TOKEN: False,
+        Cka.PRIVATE: True,
+        Cka.SENSITIVE: True,
+        Cka.EXTRACTABLE: False,
+        **_usages(_PRIVATE_USAGES, (Cka.UNWRAP,)),
+    }
+    if profile.unwrap_template is not UnwrapTemplate.NONE:
+        attributes[Cka.UNWRAP_TEMPLATE] = session_attributes(profile)["session_key"]
+    if profile.allowed_mechanisms:
+        attributes[Cka.ALLOWED_MECHANISMS] = [Ckm.RSA_PKCS_OAEP]
+    return {**attributes, **_locked(profile)}
+
+
+def public_half(
+    kind: Ckk, *, token: bool, kid: bytes = b"", label: str = ""
+) -> dict[int, bool | int | bytes]:
+    """A public key object. It says what the key is and may be used for nothing."""
+    named: dict[int, bytes] = {Cka.ID: kid, Cka.LABEL: label.encode()} if kid else {}
+    return {
+        Cka.CLASS: Cko.PUBLIC_KEY,
+        Cka.KEY_TYPE: kind,
+        Cka.TOKEN: token,
+        Cka.PRIVATE: False,
+        **named,
+        **_usages(_PUBLIC_USAGES, ()),
+    }
+
+
+def long_lived(
+    profile: TokenProfile, role: KeyRole, suite: OuterSuite | None, kid: bytes, label: str
+) -> Attributes:
+    """The private or secret half of a persistent key of ``role``.
+
+    Raises CallerError ``token.role-suite``: a suite belongs to wrapping keys, and to all of them.
+    """
+    if (role is KeyRole.WRAPPING) != (suite is not None):
+        raise CallerError(
+            "token.role-suite",
+            f"A {role.value} key {'needs a' if suite is None else 'has no'} suite.",
+            hint="Give a suite exactly when the role is `wrapping`.",
+        )
+    named: dict[int, bytes] = {Cka.ID: kid, Cka.LABEL: label.encode()}
+    if suite is OuterSuite.TOKEN_AES:
+        base: Attributes = secret_key(Cka.ENCRYPT, Cka.DECRYPT, token=True)
+        mechanism = Ckm.AES_GCM
+    else:
+        is_rsa = suite is not None
+        base = {
+            Cka.CLASS: Cko.PRIVATE_KEY,
+            Cka.KEY_TYPE: Ckk.RSA if is_rsa else Ckk.EC,
+            Cka.TOKEN: True,
+            Cka.PRIVATE: True,
+            Cka.SENSITIVE: True,
+            Cka.EXTRACTABLE: False,
+            **_usages(_PRIVATE_USAGES, (Cka.DECRYPT if is_rsa else Cka.SIGN,)),
+        }
+        mechanism = Ckm.RSA_PKCS_OAEP if is_rsa else Ckm.ECDSA
+    allowed: dict[int, list[int]] = (
+        {Cka.ALLOWED_MECHANISMS: [mechanism]} if profile.allowed_mechanisms else {}
+    )
+    return {**base, **named, **allowed, **_locked(profile)}
