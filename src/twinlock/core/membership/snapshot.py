@@ -1,0 +1,121 @@
+"""A state as bytes, for the cache of one device. Not a format to exchange.
+
+It carries no signatures: whoever stores it authenticates it (with a key of that device) and falls
+back to replaying the log.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from twinlock.core import cbor
+from twinlock.core.membership import wire
+from twinlock.core.membership.draft import Draft
+from twinlock.core.membership.member import Member, Writer, take_role
+from twinlock.core.membership.ops import EpochKey
+from twinlock.core.membership.policy import Policy
+from twinlock.core.membership.state import Epoch, GroupState, Membership
+
+MAX_STATE_SIZE: Final = 1 << 28
+"""100,000 members with MLKEM768-X25519 keys fit."""
+
+_LABEL: Final = "twinlock/v1/log-state"
+
+
+def encode_state(state: GroupState) -> bytes:
+    """Return the state's deterministic encoding."""
+    return cbor.encode(
+        [
+            _LABEL,
+            state.deployment_id,
+            state.group_id,
+            state.name,
+            state.policy.items(),
+            state.seq,
+            state.head,
+            [_membership_items(m) for _, m in sorted(state.members.items())],
+            state.admin_k,
+            [_epoch_items(epoch) for _, epoch in sorted(state.epochs.items())],
+            [writer.items() for _, writer in sorted(state.writers.items())],
+            state.identity_fingerprint,
+            state.recovery,
+            sorted([member_id, seq] for member_id, seq in state.removed.items()),
+            sorted([kid, seq] for kid, seq in state.retired.items()),
+            state.had_two,
+        ]
+    )
+
+
+def decode_state(data: bytes) -> GroupState:
+    """Read what ``encode_state`` returned; the caller has authenticated it.
+
+    Raises DataError ``format.*`` or ``key.malformed``.
+    """
+    items = cbor.decode_labelled(data, _LABEL, 16, max_size=MAX_STATE_SIZE)
+    _, deployment_id, group_id, name, policy, seq, head, members, admin_k, *rest = items
+    epochs, writers, identity, recovery, removed, retired, had_two = rest
+    draft = Draft(
+        deployment_id=cbor.take_bytes(deployment_id, wire.ID_SIZE),
+        group_id=cbor.take_bytes(group_id, wire.HASH_SIZE),
+        name=cbor.take_text(name),
+        policy=Policy.from_items(policy),
+        seq=cbor.take_uint(seq),
+        head=cbor.take_bytes(head, wire.HASH_SIZE),
+        admin_k=cbor.take_uint(admin_k),
+        identity_fingerprint=cbor.take_bytes(identity, wire.HASH_SIZE),
+        recovery=None if recovery is None else cbor.take_bytes(recovery, wire.HASH_SIZE),
+    )
+    for membership in map(_take_membership, cbor.take_list(members, 1)):
+        draft.put_member(membership)
+    for number, epoch in enumerate(map(_take_epoch, cbor.take_list(epochs, 1)), start=1):
+        if epoch.number != number:
+            raise cbor.malformed("its epochs are not numbered from 1")
+        draft.put_epoch(epoch)
+    draft.writers = {w.kid: w for w in map(Writer.from_items, cbor.take_list(writers))}
+    draft.removed = _take_seqs(removed)
+    draft.retired = _take_seqs(retired)
+    draft.had_two = wire.take_bool(had_two)
+    return draft.freeze()
+
+
+def _membership_items(membership: Membership) -> list[Any]:
+    return [
+        membership.member.items(),
+        membership.role.value,
+        membership.since_seq,
+        membership.keys_seq,
+        membership.keys_hash,
+    ]
+
+
+def _take_membership(value: Any) -> Membership:
+    member, role, since_seq, keys_seq, keys_hash = wire.take_items(value, 5)
+    return Membership(
+        Member.from_items(member),
+        take_role(role),
+        cbor.take_uint(since_seq),
+        cbor.take_uint(keys_seq),
+        cbor.take_bytes(keys_hash, wire.HASH_SIZE),
+    )
+
+
+def _epoch_items(epoch: Epoch) -> list[Any]:
+    return [*epoch.key.items(), epoch.seq, epoch.entry_hash, epoch.made_by]
+
+
+def _take_epoch(value: Any) -> Epoch:
+    *key_items, seq, entry_hash, made_by = wire.take_items(value, 6)
+    key = EpochKey.from_items(key_items)
+    return Epoch(
+        key.number,
+        key.kem,
+        key.public,
+        cbor.take_uint(seq),
+        cbor.take_bytes(entry_hash, wire.HASH_SIZE),
+        cbor.take_bytes(made_by, wire.ID_SIZE),
+    )
+
+
+def _take_seqs(value: Any) -> dict[bytes, int]:
+    pairs = [wire.take_items(item, 2) for item in cbor.take_list(value, maximum=10**7)]
+    return {cbor.take_bytes(key, wire.ID_SIZE): cbor.take_uint(seq) for key, seq in pairs}
