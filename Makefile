@@ -41,7 +41,7 @@ format: ready-dev ## format the code
 	@$(RUN) ruff check --quiet --fix .; $(RUN) ruff format .
 
 types: ready-dev ## mypy --strict
-	@$(RUN) mypy
+	@$(RUN) mypy $(wildcard src scripts attacks bench)
 
 docs: ready-dev ## links, code blocks, error table, requirements without a test
 	@$(RUN) python scripts/check_docs.py
@@ -54,7 +54,7 @@ native: ready-dev $(NATIVE) ## the C shim and the benchmark's floor
 
 build/native/%.so: native/%.c native/pkcs11.h
 	@mkdir -p $(@D)
-	@$(RUN) sh -c '"$$TWINLOCK_CC" -std=c11 -O2 -Wall -Wextra -Werror -shared -fPIC -o $@ $< -ldl -pthread'
+	@$(RUN) sh -c '"$$TWINLOCK_CC" -std=c11 -O2 -Wall -Wextra -Werror -fvisibility=hidden -shared -fPIC -o $@ $< -ldl -pthread'
 
 build/native/floor: native/floor.c native/pkcs11.h
 	@mkdir -p $(@D)
