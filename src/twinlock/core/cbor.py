@@ -1,9 +1,12 @@
 """Deterministic CBOR, decoded strictly (RFC 8949 section 4.2.1).
 
 One value has exactly one encoding, so a hash or a signature over bytes is a hash or a signature
-over the value. The decoder takes only what Twinlock's formats use: unsigned and negative integers,
-byte strings, text, arrays, booleans and null. Maps, tags, floats, indefinite lengths, non-minimal
+over the value. The decoder takes only what Twinlock's formats use: integers of 64 bits, byte
+strings, text, arrays, booleans and null. Maps, tags, floats, indefinite lengths, non-minimal
 encodings, trailing bytes, depth over 6 and anything over the caller's size cap are refused.
+
+The decoder is our own, because a general one computes what a tag says before anybody can refuse
+it: a decimal fraction over a large number keeps it busy for minutes (docs/spec.md, R-CBOR-3).
 """
 
 from __future__ import annotations
@@ -20,7 +23,11 @@ MAX_DEPTH = 6
 MAX_SIZE = 1 << 20
 """Default cap in bytes; callers that expect more say so."""
 
-_SCALARS = (bytes, str, int, bool, type(None))
+_FREE_ITEMS = 1 << 16
+_BYTES_PER_ITEM = 16
+_SIMPLE = {20: False, 21: True, 22: None}
+_SMALLEST = {1: 24, 2: 1 << 8, 4: 1 << 16, 8: 1 << 32}
+"""The least argument that needs so many bytes; a smaller one is not minimal."""
 
 
 def encode(value: Sequence[Any]) -> bytes:
@@ -31,8 +38,8 @@ def encode(value: Sequence[Any]) -> bytes:
 def decode(data: bytes, *, max_size: int = MAX_SIZE) -> list[Any]:
     """Decode one array, strictly.
 
-    Raises DataError ``format.too-large`` or ``format.malformed``; memory stays within a small
-    multiple of ``max_size``.
+    Raises DataError ``format.too-large`` or ``format.malformed``. Memory stays within a small
+    multiple of the message: beyond 65,536 items there is at most one per 16 bytes.
     """
     if len(data) > max_size:
         raise DataError(
@@ -40,21 +47,78 @@ def decode(data: bytes, *, max_size: int = MAX_SIZE) -> list[Any]:
             f"This message has {len(data)} bytes; at most {max_size} are accepted.",
             hint="Check that it is a Twinlock message and was not concatenated with others.",
         )
-    try:
-        value = cbor2.loads(
-            data, max_depth=MAX_DEPTH, allow_indefinite=False, allow_duplicate_keys=False
-        )
-        _check_types(value)
-        strict = cbor2.dumps(value, canonical=True) == data
-    except DataError:
-        raise
-    except Exception as error:
-        raise malformed("it is not valid CBOR") from error
-    if not strict:
-        raise malformed("it is not deterministic CBOR")
+    reader = _Reader(data)
+    value = reader.item(0)
+    if reader.at != len(data):
+        raise malformed("something follows after its end")
     if not isinstance(value, list):
         raise malformed("its outermost item is not an array")
     return value
+
+
+class _Reader:
+    """Reads one item after another; ``at`` is the offset of the next."""
+
+    __slots__ = ("_data", "_items_left", "at")
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._items_left = max(_FREE_ITEMS, len(data) // _BYTES_PER_ITEM)
+        self.at = 0
+
+    def item(self, depth: int) -> Any:
+        """Read one item inside ``depth`` arrays."""
+        if self.at >= len(self._data):
+            raise _too_short()
+        initial = self._data[self.at]
+        self.at += 1
+        major, argument = initial >> 5, initial & 31
+        if argument >= 24:
+            argument = self._long_argument(major, argument)
+        if major == 2:
+            return self._take(argument)
+        if major == 4:
+            return self._array(argument, depth + 1)
+        if major == 0:
+            return argument
+        if major == 3:
+            return self._text(argument)
+        if major == 1:
+            return -1 - argument
+        if major == 7 and argument in _SIMPLE:
+            return _SIMPLE[argument]
+        raise malformed("it holds a type that these formats do not use")
+
+    def _long_argument(self, major: int, low_bits: int) -> int:
+        if low_bits > 27 or major == 7:
+            raise malformed("it has an indefinite length, a float or a reserved byte")
+        size = 1 << (low_bits - 24)
+        argument = int.from_bytes(self._take(size), "big")
+        if argument < _SMALLEST[size]:
+            raise malformed("it is not deterministic CBOR")
+        return argument
+
+    def _take(self, size: int) -> bytes:
+        end = self.at + size
+        if end > len(self._data):
+            raise _too_short()
+        taken = self._data[self.at : end]
+        self.at = end
+        return taken
+
+    def _text(self, size: int) -> str:
+        try:
+            return self._take(size).decode()
+        except UnicodeDecodeError as error:
+            raise malformed("its text is not UTF-8") from error
+
+    def _array(self, length: int, depth: int) -> list[Any]:
+        if depth > MAX_DEPTH:
+            raise malformed("its arrays are nested too deeply")
+        if length > self._items_left:
+            raise malformed("it has too many items for its size")
+        self._items_left -= length
+        return [self.item(depth) for _ in range(length)]
 
 
 def decode_labelled(data: bytes, label: str, length: int, *, max_size: int = MAX_SIZE) -> list[Any]:
@@ -103,14 +167,6 @@ def take_list(value: Any, minimum: int = 0, maximum: int = 100_000) -> list[Any]
     return value
 
 
-def _check_types(value: Any) -> None:
-    if type(value) is list:
-        for item in value:
-            _check_types(item)
-    elif type(value) not in _SCALARS:
-        raise malformed("it holds a type that these formats do not use")
-
-
 def malformed(why: str) -> DataError:
     """Return the one error for bytes that no decoder here accepts; `why` completes the sentence."""
     return DataError(
@@ -118,3 +174,7 @@ def malformed(why: str) -> DataError:
         f"This message is damaged or foreign: {why}.",
         hint="Fetch it again; if it stays so, restore it from a copy.",
     )
+
+
+def _too_short() -> DataError:
+    return malformed("it ends too early")
