@@ -299,16 +299,23 @@ class SessionCalls:
         return string_at(self._buffer_at, self._length.value)
 
     def attribute(self, key: int, kind: int) -> bytes | None:
-        """C_GetAttributeValue of one attribute, None if it does not exist or may not be read."""
-        self.calls += 1
-        wanted = CkAttribute(kind, self._buffer_at, self._buffer_size)
-        value = self._functions["GetAttributeValue"](self.session, key, addressof(wanted), 1)
-        if value in (Ckr.ATTRIBUTE_SENSITIVE, Ckr.ATTRIBUTE_TYPE_INVALID):
-            return None
-        if value:
-            raise CallError(value, "C_GetAttributeValue")
-        if wanted.length == CK_UNAVAILABLE:
-            return None
+        """C_GetAttributeValue of one attribute, None if it does not exist or may not be read.
+
+        Two calls: NSS wants a buffer of exactly the attribute's length.
+        """
+        wanted = CkAttribute(kind, None, 0)
+        for _ in ("length", "value"):
+            self.calls += 1
+            value = self._functions["GetAttributeValue"](self.session, key, addressof(wanted), 1)
+            if value in (Ckr.ATTRIBUTE_SENSITIVE, Ckr.ATTRIBUTE_TYPE_INVALID):
+                return None
+            if value:
+                raise CallError(value, "C_GetAttributeValue")
+            if wanted.length == CK_UNAVAILABLE:
+                return None
+            if wanted.length > self._buffer_size:
+                raise CallError(Ckr.BUFFER_TOO_SMALL, "C_GetAttributeValue")
+            wanted.value = self._buffer_at
         return string_at(self._buffer_at, wanted.length)
 
     def set_attributes(self, key: int, template: Template) -> None:

@@ -17,8 +17,8 @@ from twinlock.core.primitives import verify as verify_signature
 from twinlock.errors import CallerError, DataError, EnvError
 from twinlock.token.binding import KeySession
 from twinlock.token.calls import SessionCalls
-from twinlock.token.ck import Cka, Ckk, Cko
-from twinlock.token.policy import AES_KEY_BYTES, long_lived, public_half
+from twinlock.token.ck import Cka, Cko
+from twinlock.token.policy import AES_KEY_BYTES, long_lived, long_lived_public
 from twinlock.token.pool import Login
 from twinlock.token.profiles import TokenProfile
 from twinlock.token.returns import CallError
@@ -86,8 +86,7 @@ class KeyRing:
         kid = self._randomness(KID_SIZE)
         label = f"twinlock {role.value} {kid.hex()}"
         private = long_lived(self._profile, role, suite, kid, label)
-        kind = Ckk.EC if suite is None else Ckk.RSA
-        public = public_half(kind, token=True, kid=kid, label=label)
+        public = long_lived_public(suite, kid, label)
         if suite is OuterSuite.TOKEN_AES:
             length: dict[int, int] = {Cka.VALUE_LEN: AES_KEY_BYTES}
             made = [login.calls.generate_key(AES_KEY_GEN, Template({**length, **private}))]

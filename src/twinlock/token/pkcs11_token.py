@@ -20,11 +20,11 @@ from twinlock.core.ports import (
 from twinlock.core.secret import Secret
 from twinlock.errors import CallerError, EnvError, not_authentic
 from twinlock.token.binding import Module, TokenInfo
-from twinlock.token.ck import Ckk, Ckr
+from twinlock.token.ck import Ckr
 from twinlock.token.keys import KeyRing, read_rsa, sign_with
 from twinlock.token.opening import Pkcs11Opening, RecordOpener
 from twinlock.token.pin import PinSource, resolve_pin
-from twinlock.token.policy import public_half, session_templates, transport_private
+from twinlock.token.policy import session_templates, transport_private, transport_public
 from twinlock.token.pool import Login, SessionPool
 from twinlock.token.profiles import TokenProfile, detect_profile, profile_named
 from twinlock.token.returns import CallError, refuses_data, translating
@@ -186,7 +186,7 @@ class Pkcs11Token:
             )
         with translating(), self._pool.main() as login:
             public, private = login.session.generate_rsa(
-                rsa_bits, public_half(Ckk.RSA, token=False), transport_private(self.profile)
+                rsa_bits, transport_public(), transport_private(self.profile)
             )
             spki = read_rsa(login.calls, public)
             login.calls.destroy(public)

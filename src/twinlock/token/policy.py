@@ -125,18 +125,31 @@ def transport_private(profile: TokenProfile) -> Attributes:
     return {**attributes, **_locked(profile)}
 
 
-def public_half(
-    kind: Ckk, *, token: bool, kid: bytes = b"", label: str = ""
-) -> dict[int, bool | int | bytes]:
-    """A public key object. It says what the key is and may be used for nothing."""
-    named: dict[int, bytes] = {Cka.ID: kid, Cka.LABEL: label.encode()} if kid else {}
+def transport_public() -> Attributes:
+    """The public half of a transport key, read once and destroyed: it may be used for nothing."""
     return {
         Cka.CLASS: Cko.PUBLIC_KEY,
-        Cka.KEY_TYPE: kind,
-        Cka.TOKEN: token,
+        Cka.KEY_TYPE: Ckk.RSA,
+        Cka.TOKEN: False,
         Cka.PRIVATE: False,
-        **named,
         **_usages(_PUBLIC_USAGES, ()),
+    }
+
+
+def long_lived_public(suite: OuterSuite | None, kid: bytes, label: str) -> Attributes:
+    """The public half of a persistent key pair.
+
+    It has its private half's counterpart usage, which NSS needs for its check of a new pair.
+    """
+    is_rsa = suite is not None
+    return {
+        Cka.CLASS: Cko.PUBLIC_KEY,
+        Cka.KEY_TYPE: Ckk.RSA if is_rsa else Ckk.EC,
+        Cka.TOKEN: True,
+        Cka.PRIVATE: False,
+        Cka.ID: kid,
+        Cka.LABEL: label.encode(),
+        **_usages(_PUBLIC_USAGES, (Cka.ENCRYPT if is_rsa else Cka.VERIFY,)),
     }
 
 
