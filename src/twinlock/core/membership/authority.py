@@ -10,6 +10,7 @@ from twinlock.core.membership import errors
 from twinlock.core.membership.draft import Draft
 from twinlock.core.membership.entry import EntrySignature, SignedEntry
 from twinlock.core.membership.errors import NotAllowedError, Reason
+from twinlock.core.membership.member import Role
 from twinlock.core.membership.ops import Found, Leave, MemberRekey, Op, SetPolicy
 from twinlock.core.membership.policy import Policy
 from twinlock.errors import DataError
@@ -52,7 +53,7 @@ def check_founder(signed: SignedEntry, op: Found) -> None:
         raise NotAllowedError(Reason.NOT_A_MEMBER)
     founder, role = named[actor_id]
     _check_actor(signed, founder.signing_public)
-    if role != "admin":
+    if role is not Role.ADMIN:
         raise NotAllowedError(Reason.NOT_AN_ADMIN)
     if len(signed.signatures) > 1:
         raise NotAllowedError(Reason.STRAY_SIGNATURE)

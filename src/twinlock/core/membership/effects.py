@@ -141,8 +141,10 @@ def _set_policy(draft: Draft, policy: Policy) -> None:
 
 
 def _require_fresh_keys(draft: Draft, member: Member) -> None:
-    """A key belongs to one member once: so k signatures are k members', and none returns."""
+    """A key has one member and one use: so k signatures are k members', and none returns."""
     _require_kem(draft.policy, member.kem)
+    if member.kem_kid == member.signing_kid:
+        raise NotAllowedError(Reason.KEY_IN_USE)
     for kid in kids_of(member):
         if kid in draft.keys_in_use:
             raise NotAllowedError(Reason.KEY_IN_USE)

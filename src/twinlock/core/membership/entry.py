@@ -16,17 +16,17 @@ say, so the concatenation has one reading.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Final, Protocol
 
 from twinlock.core import cbor, primitives
 from twinlock.core.membership import wire
-from twinlock.core.membership.ops import MAX_ADMINS, Found, Op, decode_op
+from twinlock.core.membership.ops import Found, Op, decode_op
 from twinlock.errors import CallerError
 
 MAX_ENTRY_SIZE: Final = cbor.MAX_SIZE
-MAX_SIGNED_SIZE: Final = MAX_ENTRY_SIZE + 200 * MAX_ADMINS
+MAX_SIGNED_SIZE: Final = MAX_ENTRY_SIZE + 200 * wire.MAX_ADMINS
 NO_PREV: Final = bytes(wire.HASH_SIZE)
 
 _ENTRY: Final = "twinlock/v1/log"
@@ -119,13 +119,17 @@ class SignedEntry:
     """An entry with its signatures: the actor's first, the others ascending by member and key.
 
     ``countersignature`` is empty until the token made it. Nothing in here is verified; ``replay``
-    and ``apply`` do that. ``entry`` is what ``entry_bytes`` say.
+    and ``apply`` do that.
     """
 
     entry_bytes: bytes
     signatures: tuple[EntrySignature, ...]
     countersignature: bytes = b""
-    entry: Entry = field(compare=False, kw_only=True)
+
+    @cached_property
+    def entry(self) -> Entry:
+        """What the entry bytes say. Raises like ``Entry.decode``."""
+        return Entry.decode(self.entry_bytes)
 
     @cached_property
     def entry_hash(self) -> bytes:
@@ -149,11 +153,14 @@ class SignedEntry:
         _, entry_bytes, signatures, countersignature = items
         if cbor.take_bytes(countersignature) != b"":
             cbor.take_bytes(countersignature, wire.SIGNATURE_SIZE)
-        taken = tuple(_take_signature(item) for item in cbor.take_list(signatures, 1, MAX_ADMINS))
+        taken = tuple(
+            _take_signature(item) for item in cbor.take_list(signatures, 1, wire.MAX_ADMINS)
+        )
         if list(taken[1:]) != _ascending(taken[1:]):
             raise cbor.malformed("its signatures are not in ascending order")
-        entry = Entry.decode(cbor.take_bytes(entry_bytes))
-        return cls(entry_bytes, taken, countersignature, entry=entry)
+        signed = cls(cbor.take_bytes(entry_bytes), taken, countersignature)
+        signed.entry  # noqa: B018  decoded here, so that what cannot be read is refused here
+        return signed
 
 
 def sign_entry(entry_bytes: bytes, key: Signer, member_id: bytes) -> SignedEntry:
@@ -166,7 +173,7 @@ def sign_entry(entry_bytes: bytes, key: Signer, member_id: bytes) -> SignedEntry
             "This entry names another actor or another key than the one that signs it.",
             hint="Build the entry for the member who signs first; others add their signatures.",
         )
-    return SignedEntry(entry_bytes, (signature,), entry=entry)
+    return SignedEntry(entry_bytes, (signature,))
 
 
 def add_signature(signed: SignedEntry, key: Signer, member_id: bytes) -> SignedEntry:
@@ -182,7 +189,7 @@ def add_signature(signed: SignedEntry, key: Signer, member_id: bytes) -> SignedE
         raise CallerError("log.signed-twice", "This member has signed the entry already.")
     actor, *others = signed.signatures
     ordered = _ascending([*others, signature])
-    return SignedEntry(signed.entry_bytes, (actor, *ordered), entry=signed.entry)
+    return SignedEntry(signed.entry_bytes, (actor, *ordered))
 
 
 def countersign_input(signed: SignedEntry) -> bytes:

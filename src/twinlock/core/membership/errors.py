@@ -45,7 +45,7 @@ _REASONS = {
     Reason.ALREADY_MEMBER: "that member id is in the group already",
     Reason.UNKNOWN_MEMBER: "it names somebody who is not a member",
     Reason.USE_LEAVE: "nobody removes himself; a member leaves",
-    Reason.KEY_IN_USE: "another member has this key",
+    Reason.KEY_IN_USE: "this key is in use already",
     Reason.KEY_RETIRED: "this key was given up earlier in the group",
     Reason.EPOCH_NUMBER: "a new epoch has the number after the newest",
     Reason.EPOCH_KEY_REUSED: "an earlier epoch had this group key",

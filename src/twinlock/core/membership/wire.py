@@ -15,6 +15,7 @@ ID_SIZE = 16
 HASH_SIZE = 32
 SIGNATURE_SIZE = 64
 MAX_NAME = 200
+MAX_ADMINS = 1024
 
 
 @contextmanager
@@ -65,3 +66,11 @@ def require_size(what: str, value: bytes, size: int) -> None:
     """Check the length of a fixed-size value. Raises CallerError ``log.size``."""
     if len(value) != size:
         raise CallerError("log.size", f"The {what} has {len(value)} bytes instead of {size}.")
+
+
+def require_count(what: str, count: int, minimum: int, maximum: int) -> None:
+    """Check how many there are of something. Raises CallerError ``log.count``."""
+    if not minimum <= count <= maximum:
+        raise CallerError(
+            "log.count", f"There are {count} {what}; there can be {minimum} to {maximum}."
+        )
