@@ -46,11 +46,15 @@ class EnvError(TwinlockError):
 
 
 def not_authentic(cause: str) -> DataError:
-    """Return the one error that every failed authenticity check shows; ``cause`` stays inside."""
+    """Return the one error that every failed authenticity check shows; ``cause`` stays inside.
+
+    It is the ``__cause__``, and a note too, because ``raise ... from`` replaces the former.
+    """
     error = DataError(
         "data.not-authentic",
         "This record is not authentic: it was changed, moved, or not written by a known writer.",
         hint="Do not use it. Compare the row with a backup and look at the writer's log.",
     )
     error.__cause__ = Exception(cause)
+    error.add_note(cause)
     return error

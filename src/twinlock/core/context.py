@@ -16,6 +16,9 @@ from twinlock.errors import CallerError
 ROW_SCOPE = "*row"
 """The scope of a DEK that several columns of one row share."""
 
+MAX_ENCODED_SIZE = 8192
+"""A context is shown to a person; one that agents refuse is refused when sealing already."""
+
 _LABEL = "twinlock/v1/ctx"
 
 RecordId = str | int | bytes | uuid.UUID | tuple["RecordId", ...]
@@ -51,15 +54,15 @@ class Context:
             )
         for name in ("table", "column", "tenant", "purpose"):
             _require_nfc(name, getattr(self, name) or "")
-        if self.version is not None and not 0 <= self.version < 2**63:
+        if self.version is not None and not _is_version(self.version):
             raise CallerError(
                 "context.version", "A record version is a number from 0 up.", hint="Count from 1."
             )
         record_bytes(self.record)
 
     def encode(self, deployment_id: bytes) -> bytes:
-        """Return the deterministic encoding."""
-        return cbor.encode(
+        """Return the deterministic encoding. Raises CallerError ``context.too-large``."""
+        raw = cbor.encode(
             [
                 _LABEL,
                 deployment_id,
@@ -71,6 +74,13 @@ class Context:
                 self.version,
             ]
         )
+        if len(raw) > MAX_ENCODED_SIZE:
+            raise CallerError(
+                "context.too-large",
+                f"This context has {len(raw)} bytes; agents accept {MAX_ENCODED_SIZE}.",
+                hint="Use a shorter record id, for instance a hash of the long one.",
+            )
+        return raw
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +109,7 @@ class ShownContext:
 def decode_context(data: bytes) -> ShownContext:
     """Decode a context that a request carries. Raises DataError like ``cbor.decode``."""
     _, deployment_id, tenant, table, record_id, scope, purpose, version = cbor.decode_labelled(
-        data, _LABEL, 8, max_size=8192
+        data, _LABEL, 8, max_size=MAX_ENCODED_SIZE
     )
     return ShownContext(
         cbor.take_bytes(deployment_id, 16),
@@ -142,12 +152,26 @@ def record_bytes(record: RecordId) -> bytes:
 
 
 def _require_nfc(name: str, value: str) -> None:
-    if not unicodedata.is_normalized("NFC", value):
+    if not _is_unicode(value) or not unicodedata.is_normalized("NFC", value):
         raise CallerError(
             "context.not-nfc",
-            f"The {name} of this context is not in Unicode normalization form C.",
+            f"The {name} of this context is not Unicode text in normalization form C.",
             hint="Normalize it where it is declared, so that every reader computes the same bytes.",
         )
+
+
+def _is_unicode(value: str) -> bool:
+    """A lone surrogate, as from os.fsdecode, has no UTF-8."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _is_version(value: int) -> bool:
+    # True would be encoded as a boolean, which no reader takes for a version.
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
 
 
 def _printable(raw: bytes) -> bool:

@@ -18,7 +18,9 @@ from twinlock.errors import DataError
 MAX_VALUE_SIZE: Final = 16 << 20
 """Largest self-contained value or cell in bytes; larger content goes into a sealed file."""
 
-MAX_HEAD_SIZE: Final = 64 << 10
+MAX_HEAD_SIZE: Final = 192 << 10
+"""Room for 16 locks of 8 shares each with the largest KEM (128 x 1,255 bytes)."""
+
 CONTENT_AES256_GCM_16K: Final = 1
 """Content suite 1: AES-256-GCM in segments of 16 KiB, 32 zero bytes first."""
 
@@ -36,6 +38,9 @@ class Layout(IntEnum):
     VALUE = 1
     ROW = 2
     FILE = 3
+
+
+_LAYOUTS: Final = {int(layout): layout for layout in Layout}
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,11 +122,11 @@ def new_core(dek_id: bytes, layout: Layout, writer_kid: bytes) -> Core:
 def decode_core(raw: bytes) -> Core:
     """Decode a core. Raises ``format.*``, and ``suite.unknown`` for a foreign content suite."""
     _, suite, dek_id, layout, writer_kid = cbor.decode_labelled(raw, _CORE, 5, max_size=256)
-    if suite != CONTENT_AES256_GCM_16K:
+    if cbor.take_uint(suite) != CONTENT_AES256_GCM_16K:
         raise _unknown("content suite", suite)
-    if layout not in (1, 2, 3):
+    if cbor.take_uint(layout) not in _LAYOUTS:
         raise _unknown("layout", layout)
-    return Core(cbor.take_bytes(dek_id, 16), Layout(layout), cbor.take_bytes(writer_kid, 16), raw)
+    return Core(cbor.take_bytes(dek_id, 16), _LAYOUTS[layout], cbor.take_bytes(writer_kid, 16), raw)
 
 
 def new_header(
@@ -257,7 +262,7 @@ def _decode_lock(value: Any) -> Lock:
         case ["all", [*shares]] if 2 <= len(shares) <= 8:
             return AllLock(tuple(_decode_share(share) for share in shares))
         case [str(kind), *_] if kind not in ("group", "all"):
-            raise _unknown("kind of lock", kind)
+            raise _unknown("kind of lock", kind[:32])
         case _:
             raise cbor.malformed("one of its locks has another shape")
 

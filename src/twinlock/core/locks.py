@@ -139,7 +139,12 @@ def split(secret: Secret, count: int, randomness: Randomness) -> list[Secret]:
 
 
 def combine(shares: Sequence[Secret]) -> Secret:
-    """Reverse ``split``. The result is checked against rc by ``check_release_key``."""
+    """Reverse ``split``. The result is checked against rc by ``check_release_key``.
+
+    Raises ``data.not-authentic`` for a share that has not 32 bytes.
+    """
+    if any(len(share) != 32 for share in shares):
+        raise not_authentic("lock: a share has a wrong length")
     return Secret(_xor([share.reveal() for share in shares]))
 
 

@@ -14,7 +14,7 @@ from enum import IntEnum
 from functools import lru_cache
 from typing import Final
 
-from cryptography.exceptions import InvalidSignature, InvalidTag
+from cryptography.exceptions import InvalidSignature, InvalidTag, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, hpke, keywrap, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, mlkem, padding, rsa, x25519
 from cryptography.hazmat.primitives.asymmetric.utils import (
@@ -30,6 +30,7 @@ from twinlock.errors import CallerError, DataError, not_authentic
 
 KEY_SIZE: Final = 32
 TAG_SIZE: Final = 16
+NONCE_SIZE: Final = 12
 _P256_ORDER: Final = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 _ECDSA: Final = ec.ECDSA(hashes.SHA256())
 _KEM_CACHE: Final = 4096
@@ -101,6 +102,8 @@ def aes_key_wrap(wrapping_key: bytes, key: bytes) -> bytes:
 
 def aes_key_unwrap(wrapping_key: bytes, wrapped: bytes) -> bytes:
     """Reverse ``aes_key_wrap``. Raises ``data.not-authentic``."""
+    if len(wrapped) != KEY_SIZE + 8:
+        raise not_authentic("AES key wrap: wrong length")
     try:
         return keywrap.aes_key_unwrap(wrapping_key, wrapped)
     except (keywrap.InvalidUnwrap, ValueError) as error:
@@ -114,6 +117,8 @@ def gcm_seal(key: bytes, nonce: bytes, plaintext: bytes, aad: bytes) -> bytes:
 
 def gcm_open(key: bytes, nonce: bytes, ciphertext: bytes, aad: bytes) -> bytes:
     """Reverse ``gcm_seal``. Raises ``data.not-authentic``."""
+    if len(nonce) != NONCE_SIZE:
+        raise not_authentic("AES-GCM: wrong nonce length")
     try:
         return AESGCM(key).decrypt(nonce, ciphertext, aad)
     except (InvalidTag, ValueError) as error:
@@ -180,9 +185,13 @@ def kem_key_from_seed(kem: Kem, seed: Secret) -> KemKey:
 def hpke_seal(kem: Kem, public: bytes, info: bytes, plaintext: bytes) -> bytes:
     """HPKE base mode, single shot, HKDF-SHA256 and AES-256-GCM; returns ``enc || ct``.
 
-    Raises ``key.malformed`` for a public key that is not a point (or has the wrong length).
+    Raises ``key.malformed`` for a public key that is not a point, has the wrong length, or whose
+    X25519 part has small order (RFC 7748 section 6.1).
     """
-    return _SUITES[kem].encrypt(plaintext, _load_kem_public(kem, public), info)
+    try:
+        return _SUITES[kem].encrypt(plaintext, _load_kem_public(kem, public), info)
+    except ValueError as error:
+        raise _malformed_key() from error
 
 
 @lru_cache(maxsize=_KEM_CACHE)
@@ -313,7 +322,7 @@ _OAEP: Final = {
 def _load_rsa(spki: bytes) -> rsa.RSAPublicKey:
     try:
         key = serialization.load_der_public_key(spki)
-    except ValueError as error:
+    except (ValueError, UnsupportedAlgorithm) as error:
         raise _malformed_key() from error
     if not isinstance(key, rsa.RSAPublicKey) or not 2048 <= key.key_size <= 8192:
         raise _malformed_key()
@@ -333,7 +342,7 @@ def p256_point(spki: bytes) -> bytes:
     """Return the 65-byte point of a P-256 SubjectPublicKeyInfo, else raise ``key.malformed``."""
     try:
         key = serialization.load_der_public_key(spki)
-    except ValueError as error:
+    except (ValueError, UnsupportedAlgorithm) as error:
         raise _malformed_key() from error
     if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
         raise _malformed_key()

@@ -21,6 +21,8 @@ _SHARE: Final = "twinlock/v1/share"
 _SHARE_INFO: Final = "twinlock/v1/share-info"
 _SIGNED: Final = "twinlock/v1/signed"
 MAX_RELEASE_SIZE: Final = 1 << 20
+MAX_SHARE_SIZE: Final = 4 << 20
+"""Shares of 1,000 records, each HPKE-sealed with the largest KEM, are 1.2 MB for one AND lock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,14 +90,14 @@ def sign_message(message: bytes, key: SigningKey) -> bytes:
     return cbor.encode([_SIGNED, message, key.sign(message)])
 
 
-def verify_message(data: bytes, public: bytes, *, max_size: int = MAX_RELEASE_SIZE) -> bytes:
+def verify_message(data: bytes, public: bytes, *, max_size: int = MAX_SHARE_SIZE) -> bytes:
     """Check the signature and only then hand out the message. Raises ``data.not-authentic``."""
     message, signature = split_signed(data, max_size=max_size)
     verify(public, message, signature)
     return message
 
 
-def split_signed(data: bytes, *, max_size: int = MAX_RELEASE_SIZE) -> tuple[bytes, bytes]:
+def split_signed(data: bytes, *, max_size: int = MAX_SHARE_SIZE) -> tuple[bytes, bytes]:
     """Return (message, signature) of a signed message without trusting either."""
     _, message, signature = cbor.decode_labelled(data, _SIGNED, 3, max_size=max_size)
     return cbor.take_bytes(message), cbor.take_bytes(signature, 64)
@@ -171,7 +173,7 @@ class ShareMessage:
 
 def decode_share(message: bytes) -> ShareMessage:
     """Decode a share message. Raises ``format.*``."""
-    items = cbor.decode_labelled(message, _SHARE, 9, max_size=MAX_RELEASE_SIZE)
+    items = cbor.decode_labelled(message, _SHARE, 9, max_size=MAX_SHARE_SIZE)
     _, dep, digest, requester, requester_kid, member, kid, time, rows = items
     return ShareMessage(
         cbor.take_bytes(dep, 16),
@@ -193,7 +195,7 @@ def share_info(request_digest: bytes, requester_kid: bytes, item: tuple[int, int
 def _take_item(value: Any) -> ReleaseItem:
     position, dek_id, lock_digest, wrapped = cbor.take_list(value, 4, 4)
     return ReleaseItem(
-        cbor.take_uint(position, MAX_DEKS),
+        cbor.take_uint(position, MAX_DEKS - 1),
         cbor.take_bytes(dek_id, 16),
         cbor.take_bytes(lock_digest, 32),
         cbor.take_bytes(wrapped, 40),
@@ -203,8 +205,8 @@ def _take_item(value: Any) -> ReleaseItem:
 def _take_share(value: Any) -> ShareItem:
     position, lock, index, sealed = cbor.take_list(value, 4, 4)
     return ShareItem(
-        cbor.take_uint(position, MAX_DEKS),
-        cbor.take_uint(lock, 16),
-        cbor.take_uint(index, 8),
+        cbor.take_uint(position, MAX_DEKS - 1),
+        cbor.take_uint(lock, 15),
+        cbor.take_uint(index, 7),
         cbor.take_bytes(sealed),
     )

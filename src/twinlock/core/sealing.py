@@ -184,7 +184,10 @@ class Sealer:
 
 @dataclass(slots=True)
 class StreamSealing:
-    """A sealed file being made: ``head`` and ``prefix``, then segments, then the signature."""
+    """A sealed file being made: ``head`` and ``prefix``, then segments, then the signature.
+
+    Works once: a second run would use the same nonces under the same DEK.
+    """
 
     head: Head
     prefix: bytes
@@ -192,9 +195,20 @@ class StreamSealing:
     _column: str
     _dek: SealingDek
     _writer: SigningKey
+    _spent: bool = False
 
     def segments(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
-        """Yield the encrypted segments and, last, the writer's 64-byte signature over them all."""
+        """Yield the encrypted segments and, last, the writer's 64-byte signature over them all.
+
+        Raises CallerError ``seal.spent`` the second time.
+        """
+        if self._spent:
+            raise CallerError(
+                "seal.spent",
+                "This sealed file was begun already.",
+                hint="Begin a new one: every content gets keys of its own.",
+            )
+        self._spent = True
         digest = RunningSha256(self.prefix)
         parts = 0
         for part in _encrypt_parts(

@@ -98,7 +98,9 @@ def verify_transport(
         )
     if oaep_hash not in ("sha1", "sha256"):
         raise not_authentic("transport: unknown OAEP hash")
-    return TransportKey(cbor.take_bytes(kid, 16), check_rsa_public(spki), oaep_hash)
+    return TransportKey(
+        cbor.take_bytes(kid, 16), check_rsa_public(cbor.take_bytes(spki)), oaep_hash
+    )
 
 
 # --- the token directory ---------------------------------------------------------------------
