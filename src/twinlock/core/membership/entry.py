@@ -183,10 +183,18 @@ def add_signature(signed: SignedEntry, key: Signer, member_id: bytes) -> SignedE
     the head would change.
     """
     if signed.countersignature:
-        raise CallerError("log.countersigned", "This entry is complete: the token countersigned.")
+        raise CallerError(
+            "log.countersigned",
+            "The token has countersigned this entry, so nobody signs it any more.",
+            hint="Collect the admins' signatures before the entry goes to the server.",
+        )
     signature = _sign(signed.entry_bytes, key, member_id)
     if any((s.member_id, s.kid) == (member_id, signature.kid) for s in signed.signatures):
-        raise CallerError("log.signed-twice", "This member has signed the entry already.")
+        raise CallerError(
+            "log.signed-twice",
+            "This member has signed the entry already.",
+            hint="Ask another admin: every signature counts for one member.",
+        )
     actor, *others = signed.signatures
     ordered = _ascending([*others, signature])
     return SignedEntry(signed.entry_bytes, (actor, *ordered))

@@ -26,7 +26,11 @@ class EpochKey:
 
     def __post_init__(self) -> None:
         if not 1 <= self.number <= MAX_EPOCH:
-            raise CallerError("log.size", "An epoch is numbered from 1.")
+            raise CallerError(
+                "log.epoch-number",
+                "An epoch is numbered from 1.",
+                hint="Take the number after the current epoch's.",
+            )
         primitives.check_kem_public(self.kem, self.public)
 
     def items(self) -> list[Any]:

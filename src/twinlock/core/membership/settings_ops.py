@@ -52,7 +52,11 @@ class SetWriters:
     def __post_init__(self) -> None:
         wire.require_count("writers", len(self.writers), 0, MAX_WRITERS)
         if len({writer.public for writer in self.writers}) != len(self.writers):
-            raise CallerError("log.writer-twice", "Two writers have the same key.")
+            raise CallerError(
+                "log.writer-twice",
+                "Two writers of this list have the same key.",
+                hint="Give every writer a key of its own; then a signature names its writer.",
+            )
 
     def body(self) -> list[Any]:
         """Return the body's items."""

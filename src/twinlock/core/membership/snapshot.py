@@ -6,6 +6,7 @@ back to replaying the log.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from twinlock.core import cbor
@@ -20,6 +21,7 @@ MAX_STATE_SIZE: Final = 1 << 28
 """100,000 members with MLKEM768-X25519 keys fit."""
 
 _LABEL: Final = "twinlock/v1/log-state"
+_SEQ_SIZE: Final = wire.ID_SIZE + 8
 
 
 def encode_state(state: GroupState) -> bytes:
@@ -39,8 +41,8 @@ def encode_state(state: GroupState) -> bytes:
             [writer.items() for _, writer in sorted(state.writers.items())],
             state.identity_fingerprint,
             state.recovery,
-            sorted([member_id, seq] for member_id, seq in state.removed.items()),
-            sorted([kid, seq] for kid, seq in state.retired.items()),
+            _pack_seqs(state.removed),
+            _pack_seqs(state.retired),
             state.had_two,
         ]
     )
@@ -116,6 +118,14 @@ def _take_epoch(value: Any) -> Epoch:
     )
 
 
+def _pack_seqs(seqs: Mapping[bytes, int]) -> bytes:
+    """16-byte id || 8-byte seq, ascending: one string, since there may be very many."""
+    return b"".join(key + seqs[key].to_bytes(8, "big") for key in sorted(seqs))
+
+
 def _take_seqs(value: Any) -> dict[bytes, int]:
-    pairs = [wire.take_items(item, 2) for item in cbor.take_list(value, maximum=10**7)]
-    return {cbor.take_bytes(key, wire.ID_SIZE): cbor.take_uint(seq) for key, seq in pairs}
+    packed = cbor.take_bytes(value)
+    if len(packed) % _SEQ_SIZE:
+        raise cbor.malformed("a list of numbered ids is cut off")
+    rows = (packed[at : at + _SEQ_SIZE] for at in range(0, len(packed), _SEQ_SIZE))
+    return {row[: wire.ID_SIZE]: int.from_bytes(row[wire.ID_SIZE :], "big") for row in rows}

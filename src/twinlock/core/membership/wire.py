@@ -65,12 +65,18 @@ def require_name(value: str) -> None:
 def require_size(what: str, value: bytes, size: int) -> None:
     """Check the length of a fixed-size value. Raises CallerError ``log.size``."""
     if len(value) != size:
-        raise CallerError("log.size", f"The {what} has {len(value)} bytes instead of {size}.")
+        raise CallerError(
+            "log.size",
+            f"The {what} has {len(value)} bytes instead of {size}.",
+            hint="Pass it as raw bytes, not as hex or base64 text.",
+        )
 
 
 def require_count(what: str, count: int, minimum: int, maximum: int) -> None:
     """Check how many there are of something. Raises CallerError ``log.count``."""
     if not minimum <= count <= maximum:
         raise CallerError(
-            "log.count", f"There are {count} {what}; there can be {minimum} to {maximum}."
+            "log.count",
+            f"There are {count} {what}; there can be {minimum} to {maximum}.",
+            hint="Split the change, or make the group smaller.",
         )
