@@ -17,8 +17,8 @@ from twinlock.core.primitives import verify as verify_signature
 from twinlock.errors import CallerError, DataError, EnvError
 from twinlock.token.binding import KeySession
 from twinlock.token.calls import SessionCalls
-from twinlock.token.ck import Cka, Cko
-from twinlock.token.policy import AES_KEY_BYTES, long_lived, long_lived_public
+from twinlock.token.ck import Cka, Cko, Ckr
+from twinlock.token.policy import AES_KEY_BYTES, RSA_EXPONENT, long_lived, long_lived_public
 from twinlock.token.pool import Login
 from twinlock.token.profiles import TokenProfile
 from twinlock.token.returns import CallError
@@ -41,8 +41,13 @@ class HeldKey:
 
     key: TokenKey
     handle: int
-    outer: FixedMechanism | None
-    """C_Decrypt's mechanism for an RSA wrapping key."""
+    outer: FixedMechanism | None = None
+    modulus: bytes = b""
+    """For RSA wrapping keys: C_Decrypt's mechanism, and the modulus to check blocks against."""
+
+    def takes(self, block: bytes) -> bool:
+        """Tell whether a block is a number below the modulus, of its length."""
+        return is_residue(block, self.modulus)
 
 
 class KeyRing:
@@ -99,7 +104,7 @@ class KeyRing:
                     hint=f"Use one of {', '.join(map(str, _RSA_SIZES))}.",
                 )
             made = list(login.session.generate_rsa(rsa_bits, public, private))
-            spki = read_rsa(login.calls, made[0])
+            spki = rsa_spki(read_modulus(login.calls, made[0]), RSA_EXPONENT)
         else:
             made = list(login.session.generate_p256(public, private))
             spki = read_p256(login.calls, made[0]) or b""
@@ -123,12 +128,16 @@ class KeyRing:
                 hint="Take keys from the token directory.",
             )
         handle = self._found(login.session, key)
-        mechanism = RSA_OAEP[OAEP_HASH[key.suite]] if key.suite in OAEP_HASH else None
-        held = HeldKey(key, handle, mechanism)
-        _check_policy(login.calls, held, self._profile)
-        if key.suite is not OuterSuite.TOKEN_AES:
-            self._prove(login, held)
-        return held
+        _check_policy(login.calls, handle, key, self._profile)
+        if key.suite is OuterSuite.TOKEN_AES:
+            return HeldKey(key, handle)
+        if key.suite is None:
+            return self._proved(login, HeldKey(key, handle))
+        modulus = read_modulus(login.calls, handle)
+        if rsa_spki(modulus, RSA_EXPONENT) != key.public:
+            _replaced(key, "its modulus is another")
+        mechanism = RSA_OAEP[OAEP_HASH[key.suite]]
+        return self._proved(login, HeldKey(key, handle, mechanism, modulus))
 
     def _found(self, session: KeySession, key: TokenKey) -> int:
         symmetric = key.suite is OuterSuite.TOKEN_AES
@@ -144,7 +153,7 @@ class KeyRing:
             _replaced(key, "the token holds more than one key with this id")
         return found[0]
 
-    def _prove(self, login: Login, held: HeldKey) -> None:
+    def _proved(self, login: Login, held: HeldKey) -> HeldKey:
         """Use the private key once and check the result with the pinned public key."""
         challenge = self._randomness(32)
         try:
@@ -162,21 +171,31 @@ class KeyRing:
             proved = False
         if not proved:
             _replaced(held.key, "it does not fit the pinned public key")
+        return held
 
 
 def sign_with(calls: SessionCalls, handle: int, message: bytes) -> bytes:
     """ECDSA P-256 over SHA-256 of ``message``; r || s, 64 bytes, low s."""
     raw = calls.sign(ECDSA, handle, hashlib.sha256(message).digest())
     if len(raw) != 64:
-        raise CallError(0x06, "C_Sign")
+        raise CallError(Ckr.FUNCTION_FAILED, "C_Sign")
     return normalize_signature(int.from_bytes(raw[:32], "big"), int.from_bytes(raw[32:], "big"))
 
 
-def read_rsa(calls: SessionCalls, handle: int) -> bytes:
-    """SubjectPublicKeyInfo of an RSA key object, empty if its numbers cannot be read."""
-    modulus = calls.attribute(handle, Cka.MODULUS)
-    exponent = calls.attribute(handle, Cka.PUBLIC_EXPONENT)
-    return rsa_spki(modulus, exponent) if modulus and exponent else b""
+def is_residue(block: bytes, modulus: bytes) -> bool:
+    """Tell whether ``block`` has the modulus' length and is less; both big-endian, public.
+
+    What is not would be answered with a different CKR by every token.
+    """
+    return len(block) == len(modulus) and block < modulus
+
+
+def read_modulus(calls: SessionCalls, handle: int) -> bytes:
+    """CKA_MODULUS of an RSA key object, without leading zeros."""
+    modulus = (calls.attribute(handle, Cka.MODULUS) or b"").lstrip(b"\x00")
+    if not modulus:
+        raise CallError(Ckr.ATTRIBUTE_TYPE_INVALID, "C_GetAttributeValue")
+    return modulus
 
 
 def read_p256(calls: SessionCalls, handle: int) -> bytes:
@@ -185,13 +204,12 @@ def read_p256(calls: SessionCalls, handle: int) -> bytes:
     return (p256_spki(point) if point else None) or b""
 
 
-def _check_policy(calls: SessionCalls, held: HeldKey, profile: TokenProfile) -> None:
-    key = held.key
+def _check_policy(calls: SessionCalls, handle: int, key: TokenKey, profile: TokenProfile) -> None:
     expected = long_lived(profile, key.role, key.suite, key.kid, "")
     for kind, value in expected.items():
         if kind in _UNCHECKED:
             continue
-        actual = calls.attribute(held.handle, kind)
+        actual = calls.attribute(handle, kind)
         if actual is None or not _same(actual, value):
             raise EnvError(
                 "token.key-policy",

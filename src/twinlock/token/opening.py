@@ -122,8 +122,8 @@ class RecordOpener:
                 raise not_authentic("outer lock: wrong length")
             nonce, ciphertext = sealed[:NONCE_SIZE], sealed[NONCE_SIZE:]
             return work.decrypt_gcm(held.handle, nonce, ciphertext, outer.binding)
-        if held.outer is None:
-            raise not_authentic("outer lock: the key is no wrapping key")
+        if held.outer is None or not held.takes(sealed):
+            raise not_authentic("outer lock: no block of this wrapping key")
         try:
             block = work.decrypt(held.outer, held.handle, sealed)
         except CallError as failed:

@@ -21,15 +21,21 @@ from twinlock.core.secret import Secret
 from twinlock.errors import CallerError, EnvError, not_authentic
 from twinlock.token.binding import Module, TokenInfo
 from twinlock.token.ck import Ckr
-from twinlock.token.keys import KeyRing, read_rsa, sign_with
+from twinlock.token.keys import KeyRing, is_residue, read_modulus, sign_with
 from twinlock.token.opening import Pkcs11Opening, RecordOpener
 from twinlock.token.pin import PinSource, resolve_pin
-from twinlock.token.policy import session_templates, transport_private, transport_public
+from twinlock.token.policy import (
+    RSA_EXPONENT,
+    session_templates,
+    transport_private,
+    transport_public,
+)
 from twinlock.token.pool import Login, SessionPool
 from twinlock.token.profiles import TokenProfile, detect_profile, profile_named
 from twinlock.token.returns import CallError, refuses_data, translating
 from twinlock.token.sealing import sealing_dek
 from twinlock.token.slots import locate
+from twinlock.token.spki import rsa_spki
 from twinlock.token.structures import RSA_OAEP
 from twinlock.token.uri import TokenUri, parse_uri
 
@@ -47,7 +53,7 @@ _HANDLE_GONE: Final = frozenset(
 @dataclass(frozen=True, slots=True)
 class _Transport:
     private: int
-    public: bytes
+    modulus: bytes
 
 
 class Pkcs11Token:
@@ -188,10 +194,11 @@ class Pkcs11Token:
             public, private = login.session.generate_rsa(
                 rsa_bits, transport_public(), transport_private(self.profile)
             )
-            spki = read_rsa(login.calls, public)
+            modulus = read_modulus(login.calls, public)
             login.calls.destroy(public)
             kid = self._randomness(_KID_SIZE)
-            self._transports[kid] = _Transport(private, spki)
+            self._transports[kid] = _Transport(private, modulus)
+        spki = rsa_spki(modulus, RSA_EXPONENT)
         return TransportKey(kid, spki, self.profile.oaep_hash)
 
     def destroy_transport_key(self, kid: bytes) -> None:
@@ -206,6 +213,8 @@ class Pkcs11Token:
         """Unwrap a release's AES key and open under it; see ``core.ports.Token``."""
         with translating(), self._pool.holding() as work:
             transport = self._transport(transport_kid)
+            if not is_residue(wrapped_session_key, transport.modulus):
+                raise not_authentic("session key: no block of this transport key")
             mechanism = RSA_OAEP[self.profile.oaep_hash]
             template = self._templates.session_key
             try:

@@ -81,7 +81,6 @@ _PROFILES = (
         unwrap_template=UnwrapTemplate.NONE,
         allowed_mechanisms=False,
         copyable=False,
-        refusals=frozenset({Ckr.DEVICE_ERROR, Ckr.FUNCTION_FAILED}),
     ),
     TokenProfile(
         name="luna",
