@@ -21,6 +21,7 @@ MAX_REQUEST_LIFE: Final = 120
 _HELLO: Final = "twinlock/v1/hello"
 _REQUEST: Final = "twinlock/v1/request"
 _BUNDLE: Final = "twinlock/v1/request-bundle"
+_GROUPS: Final = "twinlock/v1/group-bundle"
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +195,37 @@ def decode_bundle(data: bytes) -> RequestBundle:
         tuple(_take_news(n) for n in cbor.take_list(news, 0, 1000)),
         tuple(_take_key(k) for k in cbor.take_list(keys, 0, 100_000)),
         cbor.take_bytes(audit_head, 32),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class GroupBundle:
+    """What a member needs to follow groups: directory, log entries, its own sealed group keys."""
+
+    directory: tuple[Statement, ...]
+    news: tuple[GroupNews, ...]
+    keys: tuple[SealedGroupKey, ...]
+
+    def encode(self) -> bytes:
+        """Encode for the agent."""
+        return cbor.encode(
+            [
+                _GROUPS,
+                [_statement_item(s) for s in self.directory],
+                [[n.group_id, list(n.entries)] for n in self.news],
+                [[k.group_id, k.epoch, k.sealed] for k in self.keys],
+            ]
+        )
+
+
+def decode_group_bundle(data: bytes) -> GroupBundle:
+    """Decode a group bundle. Raises ``format.*``."""
+    items = cbor.decode_labelled(data, _GROUPS, 4, max_size=MAX_BUNDLE_SIZE)
+    _, directory, news, keys = items
+    return GroupBundle(
+        tuple(_take_statement(s) for s in cbor.take_list(directory, 0, 1000)),
+        tuple(_take_news(n) for n in cbor.take_list(news, 0, 1000)),
+        tuple(_take_key(k) for k in cbor.take_list(keys, 0, 100_000)),
     )
 
 

@@ -1,0 +1,457 @@
+"""The agent: a member's side of every ceremony. It needs no token, no PIN and no database."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Protocol, Self
+
+from twinlock.agent.admin import GroupAdmin
+from twinlock.agent.answer import Answerer, OpenedLock
+from twinlock.agent.examine import (
+    SESSION_LIFE,
+    ExaminedRequest,
+    check_expected,
+    examine,
+    require_ways,
+)
+from twinlock.agent.factors import DeviceKey
+from twinlock.agent.files import locked
+from twinlock.agent.follow import follow
+from twinlock.agent.keys import GroupKeys
+from twinlock.agent.state import (
+    AgentSession,
+    KnownGroup,
+    MemberState,
+    load_state,
+    save_state,
+    state_path,
+)
+from twinlock.core.context import Context
+from twinlock.core.enrolment import MemberKeys, unlock
+from twinlock.core.factors import Factor
+from twinlock.core.membership import AgentPlacement, Invitation, Member, MemberCard, Policy
+from twinlock.core.ports import Clock, Randomness
+from twinlock.core.primitives import sha256
+from twinlock.core.release import (
+    ReleaseItem,
+    ReleaseMessage,
+    ShareMessage,
+    release_digest,
+    sign_message,
+    wrap_release_keys,
+)
+from twinlock.core.request import (
+    GroupHead,
+    Hello,
+    RequestBundle,
+    decode_bundle,
+    decode_group_bundle,
+)
+from twinlock.errors import CallerError
+
+SESSION_RENEWAL: Final = SESSION_LIFE // 2
+DEFAULT_BUDGET_PER_HOUR: Final = 10_000
+
+
+class AsksMembers(Protocol):
+    """A live request of the same process; it is bound to the agent that will answer it."""
+
+    def bind(self, hello: bytes) -> bytes:
+        """Return the request bundle for the agent that said ``hello``."""
+        ...
+
+
+Approve = Callable[[ExaminedRequest, str], bool]
+"""Asks the member: gets the examined request and the reason why a click is needed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """A member's signed answer to one request."""
+
+    raw: bytes
+
+    def to_bytes(self) -> bytes:
+        """Return the bytes to send to the server."""
+        return self.raw
+
+    @classmethod
+    def from_bytes(cls, raw: bytes) -> Self:
+        """Take a release as it was received; the server verifies it when it opens."""
+        return cls(bytes(raw))
+
+
+class Agent:
+    """A member's unlocked agent. Use it as a context manager: the keys go when it ends."""
+
+    def __init__(
+        self,
+        path: Path,
+        state: MemberState,
+        keys: MemberKeys,
+        *,
+        placement: AgentPlacement = AgentPlacement.OWN_ORIGIN_OR_PROGRAM,
+        budget_per_hour: int = DEFAULT_BUDGET_PER_HOUR,
+        clock: Clock = lambda: int(time.time()),
+        randomness: Randomness = os.urandom,
+    ) -> None:
+        self._path = path
+        self._state = state
+        self._keys: MemberKeys | None = keys
+        self._group_keys = GroupKeys(state.member_id, keys)
+        self._placement = placement
+        self._budget = budget_per_hour
+        self._clock = clock
+        self._randomness = randomness
+
+    @classmethod
+    def unlock(
+        cls,
+        name: str,
+        *factors: Factor,
+        home: str | Path | None = None,
+        placement: AgentPlacement = AgentPlacement.OWN_ORIGIN_OR_PROGRAM,
+        budget_per_hour: int = DEFAULT_BUDGET_PER_HOUR,
+        clock: Clock = lambda: int(time.time()),
+        randomness: Randomness = os.urandom,
+    ) -> Self:
+        """Unlock a member with all factors of one enrolment.
+
+        ``home`` holds ``NAME.member``; by default the folder of the device key file, else the
+        current one. Raises ``file.*``, ``factor.*`` or ``agent.state-damaged``.
+        """
+        path = state_path(find_home(factors, home), name)
+        stored = load_state(path)
+        kinds = {factor.kind for factor in factors}
+        fitting = [e for e in stored.enrolments if set(e.kinds) == kinds]
+        keys = unlock(fitting[0] if fitting else stored.enrolments[0], factors)
+        return cls(
+            path,
+            stored.unlocked(keys),
+            keys,
+            placement=placement,
+            budget_per_hour=budget_per_hour,
+            clock=clock,
+            randomness=randomness,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.lock()
+
+    def lock(self) -> None:
+        """Forget the keys. Python cannot promise to wipe them (docs/limitations.md)."""
+        self._keys = None
+        self._group_keys.forget()
+
+    @property
+    def name(self) -> str:
+        """The member's name."""
+        return self._state.name
+
+    @property
+    def member_id(self) -> bytes:
+        """The member's 16-byte id."""
+        return self._state.member_id
+
+    @property
+    def groups(self) -> tuple[KnownGroup, ...]:
+        """The groups that this agent follows."""
+        return tuple(self._state.groups.values())
+
+    @property
+    def admin(self) -> GroupAdmin:
+        """What this member may do to groups."""
+        return GroupAdmin(
+            self._state,
+            self._unlocked(),
+            self._group_keys,
+            self._save,
+            self._clock,
+            self._randomness,
+        )
+
+    def card(self, invitation: Invitation | None = None) -> bytes:
+        """Return this member's signed card for an admin; with an invitation, accept it too.
+
+        Raises ``invitation.expired`` or ``member.other-deployment``.
+        """
+        keys, state = self._unlocked(), self._state
+        member = Member(
+            state.member_id, state.name, keys.kem.kem, keys.kem.public, keys.signing.public
+        )
+        if invitation is None:
+            card = MemberCard(deployment_id=state.deployment_id, member=member)
+            return card.encode(keys.signing)
+        invitation.require_fresh(self._clock())
+        pinned = (state.deployment_id, state.identity)
+        if (invitation.deployment_id, invitation.identity_fingerprint) != pinned:
+            raise CallerError(
+                "member.other-deployment",
+                "This invitation is to another deployment, or names another token.",
+                hint="Compare the token's fingerprint with the admin who sent it.",
+            )
+        if invitation.group_id not in state.groups:
+            state.accepted[invitation.group_id] = invitation
+            self._save()
+        return MemberCard.answering(invitation, member).encode(keys.signing)
+
+    # --- sessions and groups -----------------------------------------------------------------
+
+    def hello(self, *, session: bytes | None = None, keep: bool = False) -> bytes:
+        """Open a session, or continue it, and return what the server needs to ask this agent.
+
+        ``session`` is the application's login session, if there is one. ``keep`` stores the
+        session, so that another run of this agent can answer.
+        """
+        now = self._clock()
+        wanted = None if session is None else sha256(session)
+        found = next(
+            (
+                s
+                for s in self._state.sessions
+                if now - s.begun < SESSION_RENEWAL and wanted in (None, s.session_hash)
+            ),
+            None,
+        )
+        if found is None:
+            nonce = self._randomness(32)
+            found = AgentSession(nonce, wanted or sha256(nonce), now)
+            alive = [s for s in self._state.sessions if now - s.begun <= SESSION_LIFE]
+            self._state.sessions = [*alive[-7:], found]
+        if keep:
+            self._save()
+        heads = tuple(GroupHead(g.state.group_id, g.state.seq, g.state.head) for g in self.groups)
+        return Hello(
+            self._state.deployment_id,
+            self._state.member_id,
+            found.nonce,
+            found.session_hash,
+            heads,
+            self._placement.value,
+        ).encode()
+
+    def follow(self, bundle: bytes) -> None:
+        """Take group news from the server: verify them, pin the new heads, keep the sealed keys."""
+        news = decode_group_bundle(bundle)
+        directory, groups = follow(self._state, news.directory, news.news, now=self._clock())
+        self._keep(groups, sha256(directory.identity.public))
+        self._group_keys.receive(news.keys)
+        self._save()
+
+    # --- requests ----------------------------------------------------------------------------
+
+    def examine(self, request: bytes | AsksMembers) -> ExaminedRequest:
+        """Check a request and return what it asks for. Opens nothing. Raises like ``release``."""
+        return self._examine(self._bundle(request))
+
+    def describe(self, request: bytes | AsksMembers) -> str:
+        """Say what a request asks, checked, in words for the member."""
+        return self.examine(request).describe()
+
+    def release(
+        self,
+        request: bytes | AsksMembers,
+        *,
+        shares: Iterable[bytes] = (),
+        expect: Sequence[Context] | None = None,
+        approve: Approve | None = None,
+    ) -> Release:
+        """Answer a request: open each record's lock and send its release key to the token.
+
+        ``expect``: the contexts that the user opened; anything else is refused. ``shares``: other
+        members' help with AND locks. ``approve``: asked when the budget or a group's policy needs
+        the member's own decision; without it such requests are refused.
+
+        Raises ``request.*``, ``transport.*``, ``log.*``, ``release.*``, ``share.*`` or
+        ``data.not-authentic``. Nothing is counted or sent unless everything succeeds.
+        """
+        bundle = self._bundle(request)
+        examined = self._examine(bundle)
+        if expect is not None:
+            deployment = self._state.deployment_id
+            check_expected(examined.records, [c.encode(deployment) for c in expect])
+        require_ways(examined.records)
+        keys = self._unlocked()
+        answerer = Answerer(examined, self._group_keys, keys)
+        answerer.receive(shares)
+        opened = answerer.open_all()
+        with locked(self._path):
+            self._reload_counters()
+            self._check_budget(examined, opened, approve)
+            return self._sign(examined, opened, keys)
+
+    def help_with(self, request: bytes) -> bytes:
+        """Open this member's shares of another member's AND locks, sealed to that member.
+
+        Returns the signed share message. Raises like ``release``, and
+        ``share.requester-unknown``.
+        """
+        bundle = decode_bundle(request)
+        examined = examine(self._state, bundle, now=self._clock(), helping=True)
+        self._group_keys.receive(bundle.keys)
+        keys = self._unlocked()
+        requester_kid, items = Answerer(examined, self._group_keys, keys).seal_shares()
+        if not items:
+            raise CallerError(
+                "share.nothing",
+                "No lock of this request needs a share of this member's groups.",
+                hint="Check that it is the right request.",
+            )
+        message = ShareMessage(
+            self._state.deployment_id,
+            examined.digest,
+            examined.message.member_id,
+            requester_kid,
+            self._state.member_id,
+            keys.signing.kid,
+            self._clock(),
+            tuple(items),
+        )
+        self._keep_known(examined)
+        self._save()
+        return sign_message(message.encode(), keys.signing)
+
+    def _bundle(self, request: bytes | AsksMembers) -> RequestBundle:
+        raw = request if isinstance(request, bytes) else request.bind(self.hello())
+        return decode_bundle(raw)
+
+    def _examine(self, bundle: RequestBundle) -> ExaminedRequest:
+        examined = examine(self._state, bundle, now=self._clock())
+        self._keep_known(examined)
+        self._group_keys.receive(bundle.keys)
+        return examined
+
+    def _check_budget(
+        self, examined: ExaminedRequest, opened: Sequence[OpenedLock], approve: Approve | None
+    ) -> None:
+        counts = _count_by_group(opened)
+        now = self._clock()
+        for group_id, count in counts.items():
+            group = examined.groups[group_id].state
+            reason = self._reason_to_ask(group.policy, group.name, group_id, count, now)
+            if reason is None:
+                continue
+            if approve is None or not approve(examined, reason):
+                raise CallerError(
+                    "release.needs-approval",
+                    f"This release needs the member's own decision: {reason}.",
+                    hint="Look at what is asked, then approve it explicitly.",
+                )
+
+    def _reason_to_ask(
+        self, policy: Policy, name: str, group_id: bytes, count: int, now: int
+    ) -> str | None:
+        if not policy.allows_agent(self._placement):
+            raise CallerError(
+                "release.placement",
+                f"Group {name} allows no agent that runs here ({self._placement.value}).",
+                hint="Use the agent as a program or on its own origin.",
+            )
+        if policy.click_each:
+            return f"group {name} wants a click for every release"
+        limit = self._budget
+        if policy.budget_per_hour is not None:
+            limit = min(limit, policy.budget_per_hour)
+        used = self._state.ledger.within_hour(group_id, now)
+        if used + count > limit:
+            return f"{used + count} records of group {name} in an hour, budget {limit}"
+        return None
+
+    def _sign(
+        self, examined: ExaminedRequest, opened: Sequence[OpenedLock], keys: MemberKeys
+    ) -> Release:
+        state, message, now = self._state, examined.message, self._clock()
+        if examined.transport is None:
+            raise CallerError("request.not-mine", "This request is another member's.")
+        block, wrapped = wrap_release_keys(
+            examined.transport, [o.release_key for o in opened], self._randomness
+        )
+        items = tuple(
+            ReleaseItem(at, record.core.dek_id, lock.lock_digest, key)
+            for at, (record, lock, key) in enumerate(
+                zip(examined.records, opened, wrapped, strict=True)
+            )
+        )
+        release = ReleaseMessage(
+            state.deployment_id,
+            examined.digest,
+            state.member_id,
+            keys.signing.kid,
+            message.transport_kid,
+            message.transport_digest,
+            now,
+            state.counter + 1,
+            state.previous,
+            examined.audit_head,
+            block,
+            items,
+        )
+        signed = sign_message(release.encode(), keys.signing)
+        # Booked and on disk before it is handed out: a crash can only count too much.
+        state.counter += 1
+        state.previous = release_digest(signed)
+        state.audit_head = examined.audit_head
+        state.ledger.spend(_count_by_group(opened), now)
+        save_state(self._path, state, keys)
+        return Release(signed)
+
+    # --- state -------------------------------------------------------------------------------
+
+    def _keep_known(self, examined: ExaminedRequest) -> None:
+        verified = {g: k for g, k in examined.groups.items() if k.verified}
+        self._keep(verified, examined.identity)
+
+    def _keep(self, groups: dict[bytes, KnownGroup], identity: bytes) -> None:
+        self._state.groups.update(groups)
+        self._state.identity = identity
+        for group_id in groups:
+            self._state.accepted.pop(group_id, None)
+
+    def _reload_counters(self) -> None:
+        """Another run of this agent may have released meanwhile: its counters and budget count."""
+        if not self._path.exists():
+            return
+        stored = load_state(self._path).unlocked(self._unlocked())
+        if stored.counter > self._state.counter:
+            self._state.counter = stored.counter
+            self._state.previous = stored.previous
+            self._state.ledger = stored.ledger
+
+    def _save(self) -> None:
+        with locked(self._path):
+            self._reload_counters()
+            save_state(self._path, self._state, self._unlocked())
+
+    def _unlocked(self) -> MemberKeys:
+        if self._keys is None:
+            raise CallerError(
+                "agent.locked", "This agent is locked.", hint="Unlock it again to go on."
+            )
+        return self._keys
+
+
+def find_home(factors: Iterable[Factor], home: str | Path | None) -> Path:
+    """Return the folder of a member's state: ``home``, else where the device key lies."""
+    if home is not None:
+        return Path(home)
+    return next((f.path.parent for f in factors if isinstance(f, DeviceKey)), Path())
+
+
+def _count_by_group(opened: Iterable[OpenedLock]) -> dict[bytes, int]:
+    counts: dict[bytes, int] = {}
+    for lock in opened:
+        counts[lock.group_id] = counts.get(lock.group_id, 0) + 1
+    return counts

@@ -1,0 +1,81 @@
+"""The agent's files: written whole or not at all, readable by their owner only."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from twinlock.errors import CallerError, EnvError
+
+
+def read_private(path: Path, *, max_size: int) -> bytes:
+    """Read a file of at most ``max_size`` bytes.
+
+    Raises CallerError ``file.missing``, EnvError ``file.unreadable``.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(max_size + 1)
+    except FileNotFoundError as error:
+        raise CallerError(
+            "file.missing", f"There is no file {path.name}.", hint=f"Looked in {path.parent}."
+        ) from error
+    except OSError as error:
+        raise EnvError(
+            "file.unreadable", f"{path.name} cannot be read.", hint="Check its permissions."
+        ) from error
+    if len(data) > max_size:
+        raise CallerError("file.too-large", f"{path.name} is too large to be what it should be.")
+    return data
+
+
+def write_private(path: Path, data: bytes, *, exclusive: bool = False) -> None:
+    """Write a file with mode 0600, atomically; ``exclusive`` refuses to replace one.
+
+    Raises CallerError ``file.exists``, EnvError ``file.unwritable``.
+    """
+    if exclusive and path.exists():
+        raise CallerError(
+            "file.exists", f"{path.name} exists already.", hint="Choose another name or move it."
+        )
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise EnvError(
+            "file.unwritable",
+            f"{path.name} cannot be written.",
+            hint="Check the folder's permissions and free space; nothing was changed.",
+        ) from error
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold an exclusive lock beside ``path``: two agents of one member take turns."""
+    lock = path.with_name(f".{path.name}.lock")
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

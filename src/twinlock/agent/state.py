@@ -1,0 +1,174 @@
+"""What a member's agent remembers between runs: enrolments, pins, counters, budgets.
+
+One file per member, authenticated with a key from the member's seed. The enrolments in it are
+needed before that key is there; they authenticate themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from twinlock.agent.budget import BudgetLedger
+from twinlock.agent.files import read_private, write_private
+from twinlock.core import cbor
+from twinlock.core.enrolment import Enrolment, MemberKeys, decode_enrolment
+from twinlock.core.membership import (
+    GroupState,
+    Invitation,
+    decode_state,
+    encode_state,
+    parse_invitation,
+)
+from twinlock.core.primitives import equal, hmac_sha256
+from twinlock.core.secret import Secret
+from twinlock.errors import DataError
+
+_STATE: Final = "twinlock/v1/agent-state"
+_BODY: Final = "twinlock/v1/agent-state-body"
+_MAX_SIZE: Final = 256 << 20
+NO_RELEASE: Final = bytes(32)
+
+
+@dataclass(frozen=True, slots=True)
+class KnownGroup:
+    """A group that this agent follows; ``verified``: through an invitation or by founding it."""
+
+    state: GroupState
+    verified: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AgentSession:
+    """A session of this agent: its nonce bounds the age of every transport key it accepts.
+
+    ``begun`` is in seconds since the epoch.
+    """
+
+    nonce: bytes
+    session_hash: bytes
+    begun: int
+
+
+@dataclass(slots=True)
+class MemberState:
+    """The content of a member's state file."""
+
+    deployment_id: bytes
+    member_id: bytes
+    name: str
+    enrolments: list[Enrolment]
+    identity: bytes | None = None
+    counter: int = 0
+    previous: bytes = NO_RELEASE
+    audit_head: bytes = NO_RELEASE
+    groups: dict[bytes, KnownGroup] = field(default_factory=dict)
+    accepted: dict[bytes, Invitation] = field(default_factory=dict)
+    """Invitations that this member accepted, by group: the heads to demand at first contact."""
+    issued: dict[bytes, Invitation] = field(default_factory=dict)
+    """Invitations that this admin handed out and that were not used yet, by invitation id."""
+    ledger: BudgetLedger = field(default_factory=BudgetLedger)
+    sessions: list[AgentSession] = field(default_factory=list)
+
+    def _body(self) -> bytes:
+        return cbor.encode(
+            [
+                _BODY,
+                self.identity,
+                self.counter,
+                self.previous,
+                self.audit_head,
+                [[encode_state(g.state), g.verified] for g in self.groups.values()],
+                [i.to_text().reveal() for i in self.accepted.values()],
+                [i.to_text().reveal() for i in self.issued.values()],
+                [[g, [list(e) for e in spent]] for g, spent in self.ledger.spent.items()],
+                [[s.nonce, s.session_hash, s.begun] for s in self.sessions],
+            ]
+        )
+
+    def encode(self, state_key: Secret) -> bytes:
+        """Encode and authenticate."""
+        header = [self.deployment_id, self.member_id, self.name, [e.raw for e in self.enrolments]]
+        body = self._body()
+        return cbor.encode([_STATE, *header, body, _tag(state_key, header, body)])
+
+
+@dataclass(frozen=True, slots=True)
+class LockedState:
+    """A state file before its member is unlocked: only the enrolments can be used."""
+
+    deployment_id: bytes
+    member_id: bytes
+    name: str
+    enrolments: tuple[Enrolment, ...]
+    _body: bytes
+    _tag: bytes
+
+    def unlocked(self, keys: MemberKeys) -> MemberState:
+        """Authenticate the rest. Raises DataError ``agent.state-damaged``."""
+        header = [self.deployment_id, self.member_id, self.name, [e.raw for e in self.enrolments]]
+        if not equal(self._tag, _tag(keys.state_key, header, self._body)):
+            raise DataError(
+                "agent.state-damaged",
+                "This member's state file was changed outside the agent.",
+                hint="Restore the file from its backup; a fresh one needs a new invitation.",
+            )
+        items = cbor.decode_labelled(self._body, _BODY, 10, max_size=_MAX_SIZE)
+        _, identity, counter, previous, audit_head, groups, accepted, issued, spent, sessions = (
+            items
+        )
+        known = [KnownGroup(decode_state(raw), bool(verified)) for raw, verified in groups]
+        return MemberState(
+            self.deployment_id,
+            self.member_id,
+            self.name,
+            list(self.enrolments),
+            identity,
+            cbor.take_uint(counter),
+            cbor.take_bytes(previous, 32),
+            cbor.take_bytes(audit_head, 32),
+            {group.state.group_id: group for group in known},
+            {i.group_id: i for i in _invitations(accepted)},
+            {i.invitation_id: i for i in _invitations(issued)},
+            BudgetLedger({g: [(minute, n) for minute, n in rows] for g, rows in spent}),
+            [AgentSession(nonce, session, begun) for nonce, session, begun in sessions],
+        )
+
+
+def decode_locked(raw: bytes) -> LockedState:
+    """Decode a state file. Raises ``format.*``."""
+    items = cbor.decode_labelled(raw, _STATE, 7, max_size=_MAX_SIZE)
+    _, deployment, member, name, enrolments, body, tag = items
+    return LockedState(
+        cbor.take_bytes(deployment, 16),
+        cbor.take_bytes(member, 16),
+        cbor.take_text(name),
+        tuple(decode_enrolment(cbor.take_bytes(e)) for e in cbor.take_list(enrolments, 1, 100)),
+        cbor.take_bytes(body),
+        cbor.take_bytes(tag, 32),
+    )
+
+
+def state_path(home: Path, name: str) -> Path:
+    """Return where a member's state lies."""
+    return home / f"{name}.member"
+
+
+def load_state(path: Path) -> LockedState:
+    """Read a state file. Raises ``file.*`` or ``format.*``."""
+    return decode_locked(read_private(path, max_size=_MAX_SIZE))
+
+
+def save_state(path: Path, state: MemberState, keys: MemberKeys, *, new: bool = False) -> None:
+    """Write a state file atomically; ``new`` refuses to replace one."""
+    write_private(path, state.encode(keys.state_key), exclusive=new)
+
+
+def _tag(state_key: Secret, header: list[Any], body: bytes) -> bytes:
+    return hmac_sha256(state_key.reveal(), cbor.encode([_STATE, header, body]))
+
+
+def _invitations(values: Iterable[Any]) -> list[Invitation]:
+    return [parse_invitation(cbor.take_text(value)) for value in values]

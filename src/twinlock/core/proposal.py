@@ -1,0 +1,57 @@
+"""What a member's agent hands to the server to change a group: a signed entry and sealed keys."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from twinlock.core import cbor
+
+_PROPOSAL: Final = "twinlock/v1/proposal"
+MAX_PROPOSAL_SIZE: Final = 64 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class SealedKeyFor:
+    """The group key of one epoch (its 32-byte seed), HPKE-sealed to one member."""
+
+    epoch: int
+    member_id: bytes
+    sealed: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A signed log entry, the group keys that it grants, and the members whose keys go."""
+
+    signed_entry: bytes
+    keys: tuple[SealedKeyFor, ...] = ()
+    dropped: tuple[bytes, ...] = ()
+
+    def encode(self) -> bytes:
+        """Encode for the server, or for another admin to sign."""
+        return cbor.encode(
+            [
+                _PROPOSAL,
+                self.signed_entry,
+                [[k.epoch, k.member_id, k.sealed] for k in self.keys],
+                list(self.dropped),
+            ]
+        )
+
+
+def decode_proposal(data: bytes) -> Proposal:
+    """Decode a proposal. Raises ``format.*``."""
+    _, entry, keys, dropped = cbor.decode_labelled(data, _PROPOSAL, 4, max_size=MAX_PROPOSAL_SIZE)
+    return Proposal(
+        cbor.take_bytes(entry),
+        tuple(_take_key(key) for key in cbor.take_list(keys)),
+        tuple(cbor.take_bytes(m, 16) for m in cbor.take_list(dropped)),
+    )
+
+
+def _take_key(value: Any) -> SealedKeyFor:
+    epoch, member_id, sealed = cbor.take_list(value, 3, 3)
+    return SealedKeyFor(
+        cbor.take_uint(epoch), cbor.take_bytes(member_id, 16), cbor.take_bytes(sealed)
+    )
