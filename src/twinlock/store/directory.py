@@ -1,0 +1,33 @@
+"""The token directory: signed statements about the token's keys, in the order they came."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import insert, select
+
+from twinlock.store.database import Database
+from twinlock.store.schema import statements
+from twinlock.store.values import StoredStatement
+
+
+@dataclass(frozen=True, slots=True)
+class DirectoryStore:
+    _database: Database
+
+    def add_statement(self, kid: bytes, role: str, statement: bytes, signature: bytes) -> None:
+        """Append a statement; the same key may be stated again."""
+        with self._database.write() as connection:
+            connection.execute(
+                insert(statements).values(
+                    kid=kid, role=role, statement=statement, signature=signature
+                )
+            )
+
+    def statements(self) -> list[StoredStatement]:
+        """Return all statements, oldest first."""
+        table = statements.c
+        query = select(table.kid, table.role, table.statement, table.signature)
+        with self._database.read() as connection:
+            rows = connection.execute(query.order_by(table.position))
+            return [StoredStatement(*row) for row in rows]
