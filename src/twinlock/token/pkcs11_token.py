@@ -221,6 +221,7 @@ class Pkcs11Token:
                 key = work.unwrap(mechanism, transport.private, wrapped_session_key, template)
             except CallError as failed:
                 if failed.value in _HANDLE_GONE:
+                    self._pool.doubt()
                     raise _transport_gone() from failed
                 if refuses_data(failed, self.profile.refusals):
                     raise not_authentic(str(failed)) from failed

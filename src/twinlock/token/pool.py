@@ -121,6 +121,10 @@ class SessionPool:
             self._login, self._suspect = login, False
             return login
 
+    def doubt(self) -> None:
+        """Let the next use look whether the main session still lives."""
+        self._suspect = True
+
     @contextmanager
     def main(self) -> Iterator[Login]:
         """Use the main session alone, for what is rare."""
@@ -207,7 +211,7 @@ class SessionPool:
             yield
         except CallError as failed:
             if failed.value in LOST:
-                self._suspect = True
+                self.doubt()
             raise
 
 
