@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +16,10 @@ from twinlock.store import AuditLine, StoredLine
 
 GROUP, OTHER_GROUP = b"G" * 32, b"H" * 32
 ALICE, BOB = b"a" * 16, b"b" * 16
+
+_TESTS = Path(__file__).resolve().parents[__name__.count(".")]
+SUBPROCESS_ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join([str(_TESTS), *sys.path])}
+"""Lets a Python subprocess import Twinlock and, under its full name, this module."""
 
 
 @contextmanager
