@@ -24,7 +24,7 @@ XWING = 0x647A
 N = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """The value does not open; the text says at which step."""
 
 
@@ -82,7 +82,7 @@ def open_file(head: bytes, body: bytes, context: bytes, column: str, keys: Keys)
 
 def open_dek(core: bytes, header: bytes, outer: bytes, context: bytes, keys: Keys) -> bytes:
     """Open both locks of a DEK."""
-    label, suite, dek_id, layout, _ = cbor2.loads(core)
+    label, suite, _, layout, _ = cbor2.loads(core)
     _demand((label, suite) == ("twinlock/v1/core", 1) and layout in (1, 2, 3), "core")
     release_key = open_release_key(core, header, context, keys.groups)
     rc, outer_suite, wrapping_kid, _ = cbor2.loads(header)
@@ -91,7 +91,7 @@ def open_dek(core: bytes, header: bytes, outer: bytes, context: bytes, keys: Key
     try:
         return keywrap.aes_key_unwrap(release_key, wrapped)
     except keywrap.InvalidUnwrap as error:
-        raise Refused("W") from error
+        raise RefusedError("W") from error
 
 
 def open_release_key(
@@ -120,7 +120,7 @@ def open_release_key(
             release_key = bytes(a ^ b for a, b in zip(release_key, share, strict=True))
         _demand(_hmac(release_key, b"twinlock/v1/rk-commit" + dek_id) == rc, "rc")
         return release_key
-    raise Refused("no lock for these groups")
+    raise RefusedError("no lock for these groups")
 
 
 def open_content(
@@ -152,7 +152,7 @@ def open_content(
         try:
             plaintext += AESGCM(dek).decrypt(nonce, piece, aad)
         except InvalidTag as error:
-            raise Refused(f"segment {part}") from error
+            raise RefusedError(f"segment {part}") from error
     _demand(plaintext[:32] == bytes(32), "zeros")
     return plaintext[32:]
 
@@ -165,7 +165,7 @@ def verify(public: bytes, message: bytes, signature: bytes) -> None:
     try:
         key.verify(encode_dss_signature(r, s), message, ec.ECDSA(hashes.SHA256()))
     except InvalidSignature as error:
-        raise Refused("signature") from error
+        raise RefusedError("signature") from error
 
 
 def _open_outer(
@@ -175,12 +175,12 @@ def _open_outer(
         try:
             return AESGCM(wrapping).decrypt(outer[:12], outer[12:], binding)
         except InvalidTag as error:
-            raise Refused("O") from error
+            raise RefusedError("O") from error
     digest = {1: hashes.SHA1(), 2: hashes.SHA256()}[suite]
     try:
         plain = wrapping.decrypt(outer, padding.OAEP(padding.MGF1(digest), digest, None))
     except ValueError as error:
-        raise Refused("O") from error
+        raise RefusedError("O") from error
     _demand(len(plain) == 72 and plain[40:] == hashlib.sha256(binding).digest(), "binding")
     return plain[:40]
 
@@ -195,7 +195,7 @@ def hpke_open(kem: int, seed: bytes, info: bytes, sealed: bytes) -> bytes:
     try:
         return AESGCM(key).decrypt(nonce, sealed[size:], b"")
     except InvalidTag as error:
-        raise Refused("HPKE") from error
+        raise RefusedError("HPKE") from error
 
 
 def decapsulate(kem: int, seed: bytes, enc: bytes) -> bytes:
@@ -232,7 +232,7 @@ def p256_scalar(seed: bytes) -> int:
         scalar = int.from_bytes(_expand(suite, prk, b"candidate", bytes([counter]), 32), "big")
         if 0 < scalar < N:
             return scalar
-    raise Refused("DeriveKeyPair")
+    raise RefusedError("DeriveKeyPair")
 
 
 def _p256_private(seed: bytes) -> ec.EllipticCurvePrivateKey:
@@ -253,7 +253,7 @@ def _decap_p256(seed: bytes, enc: bytes) -> bytes:
     try:
         peer = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), enc)
     except ValueError as error:
-        raise Refused("enc") from error
+        raise RefusedError("enc") from error
     shared = private.exchange(ec.ECDH(), peer)
     prk = _extract(suite, b"", b"eae_prk", shared)
     return _expand(suite, prk, b"shared_secret", enc + _point(private.public_key()), 32)
@@ -291,4 +291,4 @@ def _array(*items: Any) -> bytes:
 
 def _demand(held: bool, step: str) -> None:
     if not held:
-        raise Refused(step)
+        raise RefusedError(step)

@@ -1,0 +1,245 @@
+"""Random histories of a group, compared with a model of a few lines."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from tests.core.membership.world import (
+    DEPLOYMENT,
+    POLICY,
+    Log,
+    Person,
+    begin,
+    epoch_key,
+    founding,
+    person,
+    rekey,
+    writer,
+)
+from twinlock.core.membership import (
+    Add,
+    Leave,
+    NewEpoch,
+    Op,
+    Remove,
+    Role,
+    SetAdmins,
+    SetPolicy,
+    SetWriters,
+    decode_state,
+    encode_state,
+    replay,
+)
+from twinlock.errors import DataError
+
+NAMES = ("Anna", "Bernd", "Clara", "Dora", "Emil")
+GENERATIONS = 4
+
+names = st.sampled_from(NAMES)
+some_names = st.lists(names, unique=True, max_size=4)
+generations = st.integers(0, GENERATIONS - 1)
+
+
+@dataclass
+class Model:
+    """What the rules of the specification say, in sets and numbers.
+
+    ``keys``: each present member's generation of keys; ``spent``: (name, generation) given up.
+    """
+
+    keys: dict[str, int]
+    admins: set[str]
+    admin_k: int
+    recovery: bool
+    epochs: int = 1
+    budget: int = 10
+    writers: int = 0
+    had_two: bool = False
+    spent: set[tuple[str, int]] = field(default_factory=set)
+
+    def admins_say(self, by: str, others: list[str], needed: int | None = None) -> bool:
+        signers = {by, *others}
+        enough = len(signers) >= (needed or self.admin_k)
+        return signers <= self.admins and by not in others and enough
+
+    def alive_without(self, name: str) -> bool:
+        openers = len(self.keys) - (name in self.keys)
+        enough_admins = len(self.admins - {name}) >= self.admin_k
+        return enough_admins and (openers >= 2 or not self.had_two or self.recovery)
+
+    def drop(self, name: str) -> None:
+        self.spent.add((name, self.keys.pop(name)))
+        self.admins.discard(name)
+        self.epochs += 1
+
+    def fresh(self, name: str, generation: int) -> bool:
+        return (name, generation) not in self.spent and self.keys.get(name) != generation
+
+
+class GroupHistory(RuleBasedStateMachine):
+    """Every operation by anybody, with anybody's signatures; the model says which succeed."""
+
+    log: Log
+    model: Model
+
+    @initialize(
+        admin_k=st.integers(1, 2),
+        second=names.filter(lambda n: n != "Anna"),
+        recovery=st.booleans(),
+    )
+    def found(self, admin_k: int, second: str, recovery: bool) -> None:
+        admins = ["Anna", second][:admin_k]
+        policy = replace(POLICY, budget_per_hour=10)
+        op = founding(
+            [person(name) for name in admins],
+            admin_k=admin_k,
+            policy=policy,
+            recovery=b"r" * 32 if recovery else None,
+        )
+        self.log = begin(op)
+        self.model = Model(dict.fromkeys(admins, 0), set(admins), admin_k, recovery)
+        self.model.had_two = len(admins) > 1
+
+    def holder(self, name: str) -> Person:
+        """Return the person with the newest keys that the log could know."""
+        return person(name, self.model.keys.get(name, 0))
+
+    def attempt(self, op: Op, by: str, others: list[str], allowed: bool) -> bool:
+        """Say it, and check that it succeeds exactly if the model allows it."""
+        before = self.log.state
+        try:
+            self.log.say(op, self.holder(by), *map(self.holder, others))
+        except DataError as error:
+            assert not allowed, error
+            assert self.log.state is before
+            return False
+        assert allowed
+        return True
+
+    @rule(by=names, others=some_names, name=names, generation=generations, admin=st.booleans())
+    def add(self, by: str, others: list[str], name: str, generation: int, admin: bool) -> None:
+        others = [one for one in others if one != by]
+        model = self.model
+        fresh = name not in model.keys and model.fresh(name, generation)
+        op = Add(person(name, generation).member, Role.ADMIN if admin else Role.MEMBER)
+        if self.attempt(op, by, others, model.admins_say(by, others) and fresh):
+            model.keys[name] = generation
+            model.had_two = model.had_two or len(model.keys) > 1
+            if admin:
+                model.admins.add(name)
+
+    @rule(by=names, others=some_names, name=names)
+    def remove(self, by: str, others: list[str], name: str) -> None:
+        others = [one for one in others if one != by]
+        model = self.model
+        allowed = (
+            model.admins_say(by, others)
+            and name in model.keys
+            and name != by
+            and model.alive_without(name)
+        )
+        if self.attempt(Remove(person(name).id, self.log.next_key()), by, others, allowed):
+            model.drop(name)
+
+    @rule(name=names)
+    def leave(self, name: str) -> None:
+        allowed = name in self.model.keys and self.model.alive_without(name)
+        if self.attempt(Leave(self.log.next_key()), name, [], allowed):
+            self.model.drop(name)
+
+    @rule(name=names, generation=generations)
+    def renew_keys(self, name: str, generation: int) -> None:
+        model, new = self.model, person(name, generation)
+        allowed = name in model.keys and model.fresh(name, generation)
+        if model.keys.get(name, 0) == generation:
+            return  # One key signs an entry once; test_rules has this case.
+        before = self.log.state
+        try:
+            self.log.say(rekey(before, new), self.holder(name), new)
+        except DataError as error:
+            assert not allowed, error
+            return
+        assert allowed
+        model.spent.add((name, model.keys[name]))
+        model.keys[name] = generation
+        model.epochs += 1
+
+    @rule(by=names, others=some_names, number=st.integers(-1, 1))
+    def new_epoch(self, by: str, others: list[str], number: int) -> None:
+        others = [one for one in others if one != by]
+        key = epoch_key(self.model.epochs + 1 + number, tag="machine") if number else None
+        if number == -1 and self.model.epochs == 0:
+            return
+        op = NewEpoch(key or self.log.next_key())
+        allowed = number == 0 and self.model.admins_say(by, others)
+        if self.attempt(op, by, others, allowed):
+            self.model.epochs += 1
+
+    @rule(by=names, others=some_names, admins=some_names, admin_k=st.integers(1, 3))
+    def set_admins(self, by: str, others: list[str], admins: list[str], admin_k: int) -> None:
+        others = [one for one in others if one != by]
+        model = self.model
+        allowed = (
+            model.admins_say(by, others)
+            and model.admin_k <= admin_k <= len(admins)
+            and set(admins) <= model.keys.keys()
+        )
+        op = SetAdmins(frozenset(person(name).id for name in admins), admin_k)
+        if self.attempt(op, by, others, allowed):
+            model.admins, model.admin_k = set(admins), admin_k
+
+    @rule(by=names, others=some_names, budget=st.integers(8, 12))
+    def set_policy(self, by: str, others: list[str], budget: int) -> None:
+        others = [one for one in others if one != by]
+        model = self.model
+        lowers_alone = budget > model.budget and model.admin_k == 1
+        needed = len(model.admins) if lowers_alone else model.admin_k
+        op = SetPolicy(replace(POLICY, budget_per_hour=budget))
+        if self.attempt(op, by, others, model.admins_say(by, others, needed)):
+            model.budget = budget
+
+    @rule(by=names, others=some_names, count=st.integers(0, 3))
+    def set_writers(self, by: str, others: list[str], count: int) -> None:
+        others = [one for one in others if one != by]
+        op = SetWriters(tuple(writer(f"writer {n}") for n in range(count)))
+        if self.attempt(op, by, others, self.model.admins_say(by, others)):
+            self.model.writers = count
+
+    @invariant()
+    def the_state_is_the_model(self) -> None:
+        state, model = self.log.state, self.model
+        assert {m.member.name for m in state.members.values()} == model.keys.keys()
+        for name, generation in model.keys.items():
+            assert state.members[person(name).id].member == person(name, generation).member
+        assert state.admins == {person(name).id for name in model.admins}
+        assert state.admin_k == model.admin_k
+        assert list(state.epochs) == list(range(1, model.epochs + 1))
+        assert state.policy.budget_per_hour == model.budget
+        assert len(state.writers) == model.writers
+        assert state.had_two == model.had_two
+        gone = {name for name, _ in model.spent} - model.keys.keys()
+        assert state.removed.keys() == {person(name).id for name in gone}
+
+    @invariant()
+    def a_snapshot_is_the_state(self) -> None:
+        assert decode_state(encode_state(self.log.state)) == self.log.state
+
+    def teardown(self) -> None:
+        if hasattr(self, "log"):
+            assert replay(self.log.entries, deployment_id=DEPLOYMENT) == self.log.state
+
+
+GroupHistory.TestCase.settings = settings(
+    deadline=None,
+    max_examples=60,
+    stateful_step_count=40,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+
+
+class TestGroupHistory(GroupHistory.TestCase):
+    """R-LOG-11 to R-LOG-20, R-LOG-27: legal operations succeed, all others change nothing."""
