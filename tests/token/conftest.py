@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from tests.token.rigs import MAKERS, Rig, init_softhsm_folder
 
 

@@ -6,6 +6,7 @@ token, add a maker to ``MAKERS``.
 
 from __future__ import annotations
 
+import ctypes
 import os
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
@@ -25,7 +26,9 @@ from twinlock.core.ports import (
 )
 from twinlock.core.primitives import aes_key_wrap, gcm_seal, rsa_oaep_encrypt, sha256
 from twinlock.core.secret import Secret
+from twinlock.token.binding import load
 from twinlock.token.pkcs11_token import Pkcs11Token
+from twinlock.token.uri import TokenUri
 
 SOFTHSM = "/usr/lib/softhsm/libsofthsm2.so"
 NSS = "libsoftokn3"
@@ -50,9 +53,7 @@ class Rig:
     @property
     def blob(self) -> bytes:
         """The release's AES key, encrypted to the transport key."""
-        return rsa_oaep_encrypt(
-            self.transport.public, self.transport.oaep_hash, self.session_key
-        )
+        return rsa_oaep_encrypt(self.transport.public, self.transport.oaep_hash, self.session_key)
 
     @contextmanager
     def opening(self) -> Iterator[object]:
@@ -110,15 +111,28 @@ def rig_for(token: Token, count_objects: Callable[[], int] | None = None) -> Rig
 def init_softhsm(label: str) -> str:
     """Make a token in this process's SoftHSM folder; returns its URI.
 
-    SOFTHSM2_CONF is read once per process, at C_Initialize: ``softhsm_folder`` set it.
+    In this process, since SoftHSM looks for tokens once, at C_Initialize, as it reads
+    SOFTHSM2_CONF: ``init_softhsm_folder`` set that.
     """
-    subprocess.run(
-        ["softhsm2-util", "--init-token", "--free", "--label", label]
-        + ["--pin", PIN.reveal().decode(), "--so-pin", SO_PIN],
-        check=True,
-        capture_output=True,
-    )
-    return f"pkcs11:token={label}?module-path={SOFTHSM}"
+    load(SOFTHSM)
+    library = ctypes.CDLL(SOFTHSM)
+    count, slots, session = ctypes.c_ulong(64), (ctypes.c_ulong * 64)(), ctypes.c_ulong()
+
+    def call(name: str, *arguments: object) -> None:
+        value = getattr(library, name)(*arguments)
+        assert value == 0, f"{name} answered {value:#x}"
+
+    call("C_GetSlotList", 0, None, ctypes.byref(count))
+    count.value = 64
+    call("C_GetSlotList", 0, slots, ctypes.byref(count))
+    free = ctypes.c_ulong(slots[count.value - 1])
+    so_pin, pin = SO_PIN.encode(), PIN.reveal()
+    call("C_InitToken", free, so_pin, ctypes.c_ulong(len(so_pin)), label.encode().ljust(32))
+    call("C_OpenSession", free, ctypes.c_ulong(6), None, None, ctypes.byref(session))
+    call("C_Login", session, ctypes.c_ulong(0), so_pin, ctypes.c_ulong(len(so_pin)))
+    call("C_InitPIN", session, pin, ctypes.c_ulong(len(pin)))
+    call("C_CloseSession", session)
+    return str(TokenUri(token=label, module_path=SOFTHSM))
 
 
 def init_softhsm_folder(folder: Path) -> None:
@@ -151,7 +165,8 @@ def count_objects(token: Pkcs11Token) -> int:
 
 
 def make_softhsm(folder: Path, sessions: int = 4) -> Rig:
-    token = Pkcs11Token.connect(init_softhsm("contract"), PIN, sessions=sessions)
+    label = f"contract {os.urandom(4).hex()}"
+    token = Pkcs11Token.connect(init_softhsm(label), PIN, sessions=sessions)
     return rig_for(token, lambda: count_objects(token))
 
 

@@ -7,8 +7,8 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from tests.token.rigs import AAD, Rig
 
+from tests.token.rigs import AAD, Rig
 from twinlock.core.ports import DekOpening, KeyRole, OuterSuite, Part, TokenKey
 from twinlock.core.primitives import aes_key_wrap, p256_point, rsa_oaep_encrypt, verify
 from twinlock.core.secret import Secret
@@ -79,9 +79,7 @@ TAMPERINGS = {
     "rk, last byte": lambda i: dataclasses.replace(
         i, wrapped_release_key=flipped(i.wrapped_release_key, -1)
     ),
-    "rk, shorter": lambda i: dataclasses.replace(
-        i, wrapped_release_key=i.wrapped_release_key[:-8]
-    ),
+    "rk, shorter": lambda i: dataclasses.replace(i, wrapped_release_key=i.wrapped_release_key[:-8]),
     "rk, empty": lambda i: dataclasses.replace(i, wrapped_release_key=b""),
     "nonce": lambda i: with_part(i, nonce=flipped(i.fields[0][0].nonce, 3)),
     "nonce, longer": lambda i: with_part(i, nonce=i.fields[0][0].nonce + b"\x00"),

@@ -13,7 +13,7 @@ import re
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pkcs11 import (
@@ -92,6 +92,16 @@ class Module:
             )
             for token in self._present()
         ]
+
+    def find_again(self, info: TokenInfo) -> TokenInfo:
+        """The same token in whatever slot it is now: numbers change when a module starts anew."""
+        here = [found for found in self.tokens() if replace(found, slot=info.slot) == info]
+        for found in here:
+            if found.slot == info.slot:
+                return found
+        if len(here) != 1:
+            raise CallError(Ckr.TOKEN_NOT_PRESENT, "C_GetSlotList")
+        return here[0]
 
     def mechanisms(self, slot: int) -> frozenset[int]:
         """The mechanism numbers that a slot lists."""

@@ -33,6 +33,8 @@ OAEP_HASH: Final = {
 _RSA_SIZES: Final = (2048, 3072, 4096)
 _UNCHECKED: Final = frozenset({Cka.LABEL, Cka.ID, Cka.CLASS})
 """Attributes that are no policy: the label is for people, the others found the object."""
+_BORN_HERE: Final = {Cka.ALWAYS_SENSITIVE: True, Cka.NEVER_EXTRACTABLE: True}
+"""False for a key that was created from a known value or unwrapped (PKCS#11 v3.1, 4.9)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +207,10 @@ def read_p256(calls: SessionCalls, handle: int) -> bytes:
 
 
 def _check_policy(calls: SessionCalls, handle: int, key: TokenKey, profile: TokenProfile) -> None:
-    expected = long_lived(profile, key.role, key.suite, key.kid, "")
+    expected: dict[int, object] = {
+        **long_lived(profile, key.role, key.suite, key.kid, ""),
+        **_BORN_HERE,
+    }
     for kind, value in expected.items():
         if kind in _UNCHECKED:
             continue

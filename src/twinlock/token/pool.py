@@ -184,6 +184,7 @@ class SessionPool:
                 "The token refused this PIN before; it is not sent again, to keep its tries.",
                 hint="Correct the PIN source and start the process anew.",
             )
+        self._info = self._module.find_again(self._info)
         session = self._module.open_session(self._info.slot)
         try:
             self._module.functions.login(session.handle, self._pin.reveal())

@@ -47,6 +47,7 @@ _UNSUPPORTED: Final = frozenset(
     {
         Ckr.MECHANISM_INVALID,
         Ckr.MECHANISM_PARAM_INVALID,
+        Ckr.ARGUMENTS_BAD,
         Ckr.FUNCTION_NOT_SUPPORTED,
         Ckr.ATTRIBUTE_READ_ONLY,
         Ckr.ATTRIBUTE_TYPE_INVALID,
