@@ -20,7 +20,6 @@ from twinlock.agent.examine import (
     require_ways,
 )
 from twinlock.agent.factors import DeviceKey
-from twinlock.agent.files import locked
 from twinlock.agent.follow import follow
 from twinlock.agent.keys import GroupKeys
 from twinlock.agent.state import (
@@ -53,6 +52,7 @@ from twinlock.core.request import (
     decode_group_bundle,
 )
 from twinlock.errors import CallerError
+from twinlock.files import locked
 
 SESSION_RENEWAL: Final = SESSION_LIFE // 2
 DEFAULT_BUDGET_PER_HOUR: Final = 10_000

@@ -7,18 +7,14 @@ import os
 from pathlib import Path
 from typing import Final, Self
 
-from twinlock.agent.files import read_private, write_private
 from twinlock.core.factors import Parameters
-from twinlock.core.factors.device_key import (
-    DeviceKeyFactor,
-    decode_device_key,
-    encode_device_key,
-    new_device_key,
-)
+from twinlock.core.factors.device_key import DeviceKeyFactor
 from twinlock.core.factors.passphrase import PassphraseFactor
+from twinlock.core.keyfile import KEY_SIZE, decode_key_file, encode_key_file
 from twinlock.core.ports import Randomness
 from twinlock.core.secret import Secret
-from twinlock.errors import CallerError, DataError
+from twinlock.errors import CallerError
+from twinlock.files import read_private, write_private
 
 _MAX_KEY_FILE: Final = 4096
 
@@ -40,26 +36,18 @@ class DeviceKey:
         return self._factor.new_parameters(randomness)
 
     def output(self, parameters: Parameters) -> Secret:
-        """See ``DeviceKeyFactor``. Raises ``file.*`` or ``factor.device-key-damaged``."""
+        """See ``DeviceKeyFactor``. Raises ``file.*`` or ``key-file.damaged``."""
         return self._factor.output(parameters)
 
     @classmethod
     def create(cls, path: str | Path, *, randomness: Randomness = os.urandom) -> Self:
         """Make a new device key file with mode 0600. Raises ``file.exists``."""
-        text = encode_device_key(new_device_key(randomness))
+        text = encode_key_file("device-key", Secret(randomness(KEY_SIZE)))
         write_private(Path(path), text.encode("ascii"), exclusive=True)
         return cls(path)
 
     def _read(self) -> Secret:
-        raw = read_private(self.path, max_size=_MAX_KEY_FILE)
-        try:
-            return decode_device_key(raw.decode("ascii"))
-        except UnicodeDecodeError as error:
-            raise DataError(
-                "factor.device-key-damaged",
-                "This file is not a device key, or it was damaged.",
-                hint="Restore it from its backup, or use another enrolment of yours.",
-            ) from error
+        return decode_key_file("device-key", read_private(self.path, max_size=_MAX_KEY_FILE))
 
 
 class Passphrase(PassphraseFactor):

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from twinlock.agent.budget import BudgetLedger
-from twinlock.agent.files import read_private, write_private
 from twinlock.core import cbor
 from twinlock.core.enrolment import Enrolment, MemberKeys, decode_enrolment
 from twinlock.core.membership import (
@@ -25,6 +24,7 @@ from twinlock.core.membership import (
 from twinlock.core.primitives import equal, hmac_sha256
 from twinlock.core.secret import Secret
 from twinlock.errors import DataError
+from twinlock.files import read_private, write_private
 
 _STATE: Final = "twinlock/v1/agent-state"
 _BODY: Final = "twinlock/v1/agent-state-body"

@@ -77,7 +77,10 @@ def decode_state(data: bytes) -> GroupState:
     draft.removed = _take_seqs(removed)
     draft.retired = _take_seqs(retired)
     draft.had_two = wire.take_bool(had_two)
-    return draft.freeze()
+    state = draft.freeze()
+    if encode_state(state) != data:
+        raise cbor.malformed("it is not the encoding of a state")
+    return state
 
 
 def _membership_items(membership: Membership) -> list[Any]:

@@ -1,4 +1,4 @@
-"""The agent's files: written whole or not at all, readable by their owner only."""
+"""Files of agents and servers: written whole or not at all, readable by their owner only."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from twinlock.errors import CallerError, EnvError
 
@@ -44,28 +45,42 @@ def write_private(path: Path, data: bytes, *, exclusive: bool = False) -> None:
         )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
-        _sync_folder(path.parent)
+    except OSError as error:
+        raise EnvError("file.unwritable", f"{path.parent} cannot be made.") from error
+    with whole_file(path) as file:
+        file.write(data)
+    _sync_folder(path.parent)
+
+
+@contextmanager
+def whole_file(destination: Path) -> Iterator[BinaryIO]:
+    """Write beside the destination, mode 0600; it is renamed only when the block succeeds.
+
+    Raises EnvError ``file.unwritable``.
+    """
+    temporary: Path | None = None
+    try:
+        handle, name = tempfile.mkstemp(dir=destination.parent, prefix=f".{destination.name}.")
+        temporary = Path(name)
+        with os.fdopen(handle, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(destination)
     except OSError as error:
         raise EnvError(
             "file.unwritable",
-            f"{path.name} cannot be written.",
+            f"{destination} cannot be written.",
             hint="Check the folder's permissions and free space; nothing was changed.",
         ) from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
 
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold an exclusive lock beside ``path``: two agents of one member take turns."""
+    """Hold an exclusive lock beside ``path``: two processes take turns."""
     lock = path.with_name(f".{path.name}.lock")
     lock.parent.mkdir(parents=True, exist_ok=True)
     with lock.open("w") as file:

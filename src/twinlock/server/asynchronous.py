@@ -1,0 +1,122 @@
+"""``AsyncVault``: the same names, for applications that wait with ``await``.
+
+PKCS#11 and the database run in an executor of their own, bounded by the token's sessions, so that
+a busy token never blocks the event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, ParamSpec, Self, TypeVar
+
+from twinlock.agent.agent import Release
+from twinlock.core.context import Context
+from twinlock.server.auditor import AuditReport
+from twinlock.server.config import Config
+from twinlock.server.groups import Group
+from twinlock.server.opened import Opened
+from twinlock.server.records import Sealed, SealedRow, Stored
+from twinlock.server.requests import Request
+from twinlock.server.vault import AllOf, Vault
+
+P = ParamSpec("P")
+T = TypeVar("T")
+To = Group | AllOf | Sequence[Group | AllOf]
+
+
+class AsyncVault:
+    """A ``Vault`` for asyncio. See ``Vault`` for what each method does and raises."""
+
+    def __init__(self, vault: Vault) -> None:
+        self._vault = vault
+        self._executor = ThreadPoolExecutor(
+            max_workers=vault.config.sessions, thread_name_prefix="twinlock"
+        )
+
+    @classmethod
+    async def connect(cls, config: str | Path | Config) -> Self:
+        """Connect by ``twinlock.toml``."""
+        return cls(await asyncio.to_thread(Vault.connect, config))
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the vault, after what runs has ended."""
+        await asyncio.to_thread(self._executor.shutdown)
+        await asyncio.to_thread(self._vault.close)
+
+    async def group(self, name: str) -> Group:
+        """Return a trusted group by name."""
+        return await self._run(self._vault.group, name)
+
+    async def seal(
+        self, value: str | bytes, *, to: To, context: Context, suite: str | None = None
+    ) -> Sealed:
+        """Seal one value."""
+        return await self._run(self._vault.seal, value, to=to, context=context, suite=suite)
+
+    async def seal_row(
+        self,
+        values: Mapping[str, str | bytes],
+        *,
+        to: To,
+        context: Context,
+        suite: str | None = None,
+    ) -> SealedRow:
+        """Seal several columns of a row under one DEK."""
+        return await self._run(self._vault.seal_row, values, to=to, context=context, suite=suite)
+
+    async def seal_file(
+        self,
+        source: BinaryIO | Iterable[bytes],
+        destination: str | Path,
+        *,
+        to: To,
+        context: Context,
+        suite: str | None = None,
+    ) -> None:
+        """Seal a stream into a file."""
+        await self._run(
+            self._vault.seal_file, source, destination, to=to, context=context, suite=suite
+        )
+
+    async def request(
+        self, items: Iterable[tuple[Context, Stored]], *, purpose: str = ""
+    ) -> Request:
+        """Ask for records."""
+        return await self._run(self._vault.request, items, purpose=purpose)
+
+    async def bind(self, request: Request, hello: bytes) -> bytes:
+        """Bind a request to an agent: ``Request.bind`` signs in the token, so it waits."""
+        return await self._run(request.bind, hello)
+
+    async def open(self, request: Request, release: Release | bytes) -> list[Opened]:
+        """Open a request's records."""
+        return await self._run(self._vault.open, request, release)
+
+    async def open_file(
+        self, request: Request, release: Release | bytes, destination: str | Path
+    ) -> None:
+        """Open a request's one sealed file to a path."""
+        await self._run(self._vault.open_file, request, release, destination)
+
+    async def verify_audit(self) -> AuditReport:
+        """Verify the whole audit chain."""
+        return await self._run(self._vault.verify_audit)
+
+    async def _run(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._executor, lambda: call(*args, **kwargs))

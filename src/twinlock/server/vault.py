@@ -1,0 +1,423 @@
+"""The vault: the application's side of Twinlock."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Self
+
+from twinlock.agent.agent import Release
+from twinlock.core.context import Context
+from twinlock.core.envelope import Layout
+from twinlock.core.locks import AllTarget, GroupTarget, Target
+from twinlock.core.membership import GroupState, PinnedHead
+from twinlock.core.ports import Clock, KeyRole, OuterSuite, Randomness, Token
+from twinlock.core.primitives import SigningKey
+from twinlock.core.proposal import Proposal, decode_proposal
+from twinlock.core.request import (
+    MAX_REQUEST_LIFE,
+    Hello,
+    RequestBundle,
+    decode_hello,
+)
+from twinlock.core.sealing import Sealer
+from twinlock.core.statements import Directory, Statement
+from twinlock.errors import CallerError, DataError
+from twinlock.files import whole_file
+from twinlock.server.auditor import Auditor, AuditReport, verify_audit
+from twinlock.server.ceremony import Ceremony
+from twinlock.server.config import SUITE_NAMES, Config, load_config
+from twinlock.server.groups import Group, GroupBook
+from twinlock.server.opened import Opened
+from twinlock.server.pins import FilePins, Pins
+from twinlock.server.records import (
+    RecordReader,
+    Sealed,
+    SealedRow,
+    Stored,
+    sealed_row,
+    sealed_value,
+    write_file_head,
+)
+from twinlock.server.requests import Asked, Desk, Request
+from twinlock.server.setup import connect_token, load_directory, read_writer_key
+from twinlock.server.transport import TransportKeys
+from twinlock.store.sql import SqlStore
+
+CHUNK: int = 1 << 16
+AES_SEAL_LIMIT = 2**32
+"""Seals under one AES wrapping key with random nonces (NIST SP 800-38D section 8.3)."""
+
+
+class AllOf:
+    """Several groups of which every one is needed: an AND lock."""
+
+    def __init__(self, *groups: Group) -> None:
+        self.groups = groups
+
+
+class Vault:
+    """Seals for groups, asks members, opens in the token. Safe for many threads.
+
+    The token is connected when it is first needed: sealing with rsa-oaep never needs it.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        store: SqlStore,
+        connect_token: Callable[[], Token],
+        *,
+        pins: Pins,
+        writer: SigningKey | None,
+        clock: Clock = lambda: int(time.time()),
+        randomness: Randomness = os.urandom,
+    ) -> None:
+        self._config = config
+        self._store = store
+        self._connect_token = connect_token
+        self._writer = writer
+        self._clock = clock
+        self._randomness = randomness
+        self._token: Token | None = None
+        self._directory: Directory | None = None
+        self._statements: list[Statement] = []
+        self._lock = threading.RLock()
+        self._groups = GroupBook(config.deployment_id, store, pins, lambda: self.directory)
+        self._transport = TransportKeys(
+            config.deployment_id, lambda: self.token, lambda: self.directory, clock
+        )
+        self._auditor = Auditor(
+            config.deployment_id, store, lambda: self.token, lambda: self.directory, clock
+        )
+        self._ceremony = Ceremony(self._states, lambda: self.token, self._auditor, clock)
+        self._reader = RecordReader(config.deployment_id, config.accept, self._states)
+
+    @classmethod
+    def connect(cls, config: str | Path | Config) -> Self:
+        """Connect by ``twinlock.toml``. Raises ``config.*``, ``store.*`` or ``file.*``."""
+        settings = config if isinstance(config, Config) else load_config(config)
+        return cls(
+            settings,
+            SqlStore.connect(settings.store_url),
+            lambda: connect_token(settings),
+            pins=FilePins(settings.pins),
+            writer=read_writer_key(settings.writer_key),
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Destroy this process's transport keys, log out of the token, close the store."""
+        with self._lock:
+            if self._token is not None:
+                self._transport.retire_all()
+                self._token.close()
+                self._token = None
+        self._store.close()
+
+    # --- parts -------------------------------------------------------------------------------
+
+    @property
+    def config(self) -> Config:
+        """The configuration."""
+        return self._config
+
+    @property
+    def store(self) -> SqlStore:
+        """The store, for administration."""
+        return self._store
+
+    @property
+    def token(self) -> Token:
+        """The token, connected and with the directory's keys loaded."""
+        with self._lock:
+            if self._token is None:
+                token = self._connect_token()
+                try:
+                    token.load_keys(entry.key for entry in self.directory.entries)
+                except BaseException:
+                    token.close()
+                    raise
+                self._token = token
+            return self._token
+
+    @property
+    def directory(self) -> Directory:
+        """The verified token directory."""
+        with self._lock:
+            if self._directory is None:
+                self._statements, self._directory = load_directory(
+                    self._store, self._config, self._clock()
+                )
+            return self._directory
+
+    @property
+    def auditor(self) -> Auditor:
+        """The audit chain's writer."""
+        return self._auditor
+
+    # --- groups ------------------------------------------------------------------------------
+
+    def group(self, name: str) -> Group:
+        """Return a trusted group by name. Raises CallerError ``group.unknown``."""
+        return self._groups.by_name(name, self._clock())
+
+    def group_state(self, group: Group) -> GroupState:
+        """Return a group's verified state."""
+        return self._states()[group.group_id]
+
+    def group_states(self) -> Mapping[bytes, GroupState]:
+        """Return all trusted groups' verified states, by id."""
+        return self._states()
+
+    def trust_group(self, pin: PinnedHead) -> GroupState:
+        """Begin to trust a group that others founded; ``pin`` was compared with its admin."""
+        return self._groups.trust(pin)
+
+    def append(self, proposal: bytes | Proposal) -> GroupState:
+        """Verify, countersign and append a member's proposal. Raises ``log.*`` or ``group.*``."""
+        decoded = decode_proposal(proposal) if isinstance(proposal, bytes) else proposal
+        return self._groups.append(decoded, self.token)
+
+    def group_bundle(self, hello: bytes) -> bytes:
+        """Return what the agent that said ``hello`` needs to follow its groups."""
+        said = decode_hello(hello)
+        _ = self.directory
+        since = {head.group_id: head.seq for head in said.heads}
+        return self._groups.bundle(said.member_id, since, self._statements).encode()
+
+    # --- sealing -----------------------------------------------------------------------------
+
+    def seal(
+        self,
+        value: str | bytes,
+        *,
+        to: Group | AllOf | Sequence[Group | AllOf],
+        context: Context,
+        suite: str | None = None,
+    ) -> Sealed:
+        """Seal one value. ``to``: each entry is one way in (OR); ``AllOf`` needs all its groups.
+
+        Raises CallerError ``seal.*``, ``context.*``, ``group.*`` or ``writer.*``.
+        """
+        if context.column is None:
+            raise CallerError(
+                "context.column",
+                "A single value needs a context with a column.",
+                hint="Name the column, or seal the whole row with seal_row().",
+            )
+        plaintext = {context.column: _bytes_of(value)}
+        head, fields = self._sealer(suite).seal_fields(
+            context.encode(self._config.deployment_id),
+            Layout.VALUE,
+            plaintext,
+            self._targets(to, suite),
+        )
+        return sealed_value(head, fields[context.column])
+
+    def seal_row(
+        self,
+        values: Mapping[str, str | bytes],
+        *,
+        to: Group | AllOf | Sequence[Group | AllOf],
+        context: Context,
+        suite: str | None = None,
+    ) -> SealedRow:
+        """Seal several columns of a row under one DEK; ``context`` has no column.
+
+        Write-once: to change a column, seal the row anew. Raises like ``seal``.
+        """
+        if context.column is not None or not values:
+            raise CallerError(
+                "context.row",
+                "A row is sealed under a context without a column, with at least one value.",
+                hint="Leave out the column: a row's columns share one DEK.",
+            )
+        head, fields = self._sealer(suite).seal_fields(
+            context.encode(self._config.deployment_id),
+            Layout.ROW,
+            {column: _bytes_of(value) for column, value in values.items()},
+            self._targets(to, suite),
+        )
+        return sealed_row(head, fields)
+
+    def seal_file(
+        self,
+        source: BinaryIO | Iterable[bytes],
+        destination: str | Path,
+        *,
+        to: Group | AllOf | Sequence[Group | AllOf],
+        context: Context,
+        suite: str | None = None,
+    ) -> None:
+        """Seal a stream into a file, in constant memory; it appears whole or not at all."""
+        if context.column is None:
+            raise CallerError(
+                "context.column", "A file needs a context with a column.", hint="Name one."
+            )
+        chunks = iter(lambda: source.read(CHUNK), b"") if hasattr(source, "read") else source
+        raw = context.encode(self._config.deployment_id)
+        targets = self._targets(to, suite)
+        with (
+            whole_file(Path(destination)) as output,
+            self._sealer(suite).seal_stream(raw, context.column, targets) as sealing,
+        ):
+            output.write(write_file_head(sealing.head, sealing.prefix))
+            for piece in sealing.segments(chunks):
+                output.write(piece)
+
+    # --- opening -----------------------------------------------------------------------------
+
+    def request(self, items: Iterable[tuple[Context, Stored]], *, purpose: str = "") -> Request:
+        """Ask for records: check each as far as is possible without a member.
+
+        A record that is refused here (forged, damaged, of a suite not accepted) stays in the
+        request with its error, and is not asked for. Raises CallerError ``request.size``.
+        """
+        asked = []
+        for context, stored in items:
+            try:
+                asked.append(Asked(context, self._reader.read(context, stored)))
+            except DataError as error:
+                asked.append(Asked(context, None, error))
+        return Request(self._desk(), asked, purpose)
+
+    def open(self, request: Request, release: Release | bytes) -> list[Opened]:
+        """Open a request's records in the token, with a member's release.
+
+        Returns one ``Opened`` per record in the request's order; a record that failed carries its
+        error, the others open. Raises DataError ``release.*`` when the release itself is refused,
+        EnvError when token or store fail. A release opens once.
+        """
+        return self._ceremony.open(request, _release_bytes(release))
+
+    def open_file(
+        self, request: Request, release: Release | bytes, destination: str | Path
+    ) -> None:
+        """Open a request's one sealed file to a path, in constant memory. Raises like ``open``."""
+        self._ceremony.open_file(request, _release_bytes(release), Path(destination))
+
+    def verify_audit(self) -> AuditReport:
+        """Verify the whole audit chain."""
+        return verify_audit(self._store, self.directory, self._config.deployment_id)
+
+    # --- inside ------------------------------------------------------------------------------
+
+    def _states(self) -> Mapping[bytes, GroupState]:
+        return self._groups.states(self._clock())
+
+    def _desk(self) -> Desk:
+        return Desk(
+            self._config.deployment_id,
+            self._states,
+            self._transport.stated_to,
+            self._request_bundle,
+            lambda: self._clock() + MAX_REQUEST_LIFE,
+            self._randomness,
+        )
+
+    def _request_bundle(self, raw: bytes, hello: Hello, groups: set[bytes]) -> RequestBundle:
+        _, statement = self._transport.stated_to(hello.agent_nonce)
+        since = {head.group_id: head.seq for head in hello.heads}
+        news = tuple(self._groups.news(group_id, since) for group_id in sorted(groups))
+        keys = self._groups.sealed_keys(hello.member_id, groups)
+        return RequestBundle(
+            raw, statement, tuple(self._statements), news, keys, self._auditor.head()
+        )
+
+    def _sealer(self, suite: str | None) -> Sealer:
+        if self._writer is None:
+            raise CallerError(
+                "writer.missing",
+                "This vault has no writer key, so it can only open.",
+                hint="See [writer] key in the configuration.",
+            )
+        wrapping = self.directory.current(KeyRole.WRAPPING, self._suite(suite))
+        if wrapping.suite is not OuterSuite.TOKEN_AES:
+            return Sealer(self._writer, wrapping, self._randomness)
+        self._store.counters.add(f"seals/{wrapping.kid.hex()}", 1, AES_SEAL_LIMIT)
+        return Sealer(self._writer, wrapping, self._randomness, self.token)
+
+    def _suite(self, name: str | None) -> OuterSuite:
+        wanted = SUITE_NAMES.get(name or self._config.seal_suite)
+        if wanted is None:
+            raise CallerError(
+                "suite.unknown-name",
+                f"There is no suite {name!r}.",
+                hint=f"There are {', '.join(SUITE_NAMES)}.",
+            )
+        stated = {e.key.suite for e in self.directory.entries if e.key.role is KeyRole.WRAPPING}
+        for suite in sorted(wanted & self._config.accept, reverse=True):
+            if suite in stated:
+                return suite
+        raise CallerError(
+            "suite.no-key",
+            "The token directory states no wrapping key for this suite, or it is not accepted.",
+            hint="See `twinlock token list`, and [suites] accept in the configuration.",
+        )
+
+    def _targets(
+        self, to: Group | AllOf | Sequence[Group | AllOf], suite: str | None
+    ) -> list[Target]:
+        states = self._groups.states(self._clock(), fresh=False)
+        outer = self._suite(suite)
+        entries = [to] if isinstance(to, Group | AllOf) else to
+        return [self._target(entry, states, outer) for entry in entries]
+
+    def _target(
+        self, entry: Group | AllOf, states: Mapping[bytes, GroupState], outer: OuterSuite
+    ) -> Target:
+        if isinstance(entry, AllOf):
+            return AllTarget(tuple(self._group_target(g, states, outer) for g in entry.groups))
+        return self._group_target(entry, states, outer)
+
+    def _group_target(
+        self, group: Group, states: Mapping[bytes, GroupState], outer: OuterSuite
+    ) -> GroupTarget:
+        state = states.get(group.group_id)
+        if state is None:
+            raise CallerError(
+                "group.unknown", f"This server does not trust group {group.name!r}.", hint=""
+            )
+        if self._writer is None or self._writer.kid not in state.writers:
+            raise CallerError(
+                "writer.not-named",
+                f"Group {state.name} does not name this application as a writer.",
+                hint="An admin has to run `twinlock group set-writers`.",
+            )
+        if outer not in state.policy.outer_suites:
+            raise CallerError(
+                "suite.group-refuses",
+                f"Group {state.name} does not accept records of this suite.",
+                hint="Seal with another suite, or have its admins change the policy.",
+            )
+        epoch = state.current_epoch
+        return GroupTarget(state.group_id, epoch.number, epoch.kem, epoch.public)
+
+
+def _bytes_of(value: str | bytes) -> bytes:
+    if isinstance(value, str):
+        return value.encode()
+    if isinstance(value, bytes):
+        return value
+    raise CallerError(
+        "seal.type", "A value to seal is text or bytes.", hint="Encode it, for example as JSON."
+    )
+
+
+def _release_bytes(release: Release | bytes) -> bytes:
+    return release.raw if isinstance(release, Release) else release
