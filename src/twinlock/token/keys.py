@@ -33,7 +33,7 @@ OAEP_HASH: Final = {
 _RSA_SIZES: Final = (2048, 3072, 4096)
 _UNCHECKED: Final = frozenset({Cka.LABEL, Cka.ID, Cka.CLASS})
 """Attributes that are no policy: the label is for people, the others found the object."""
-_BORN_HERE: Final = {Cka.ALWAYS_SENSITIVE: True, Cka.NEVER_EXTRACTABLE: True}
+_BORN_HERE: Final[dict[int, bool]] = {Cka.ALWAYS_SENSITIVE: True, Cka.NEVER_EXTRACTABLE: True}
 """False for a key that was created from a known value or unwrapped (PKCS#11 v3.1, 4.9)."""
 
 
