@@ -23,7 +23,7 @@ WARDS = {
 def _finding(row: dict[str, str]) -> str:
     known = row["SysABP"] and float(row["SysABP"]) > 0
     pressure = f"{float(row['SysABP']):.0f} mmHg" if known else "not recorded"
-    breathing = "mechanically ventilated" if row["MechVent"] == "1" else "breathing unaided"
+    breathing = "mechanically ventilated" if row["MechVent"] == "1" else "not ventilated"
     return f"systolic pressure {pressure}, {breathing}"
 
 
