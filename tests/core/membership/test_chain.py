@@ -16,6 +16,7 @@ from tests.core.membership.world import (
     EMIL,
     FRITZ,
     LOG_KEY,
+    NOW,
     OTHER_DEPLOYMENT,
     POLICY,
     Log,
@@ -45,6 +46,8 @@ from twinlock.core.membership import (
     apply,
     check_against_pin,
     countersign_input,
+    found_entry,
+    next_entry,
     replay,
     sign_entry,
     with_countersignature,
@@ -349,6 +352,33 @@ def test_the_actor_signs_first(other: Any) -> None:
     """R-LOG-6: the entry names who says it, and with which key."""
     with refused("log.actor"):
         sign_entry(entry_of(LOG.state, Add(FRITZ.member), ANNA), other.signing, other.id)
+
+
+def test_an_entry_is_built_for_a_member_at_the_head_of_the_log() -> None:
+    """R-LOG-4, R-LOG-6: next_entry fills in place, head and the actor's present key."""
+    state, op = LOG.state, SetIdentity(b"i" * 32)
+    built = next_entry(state, op, actor_id=ANNA.id, time=NOW)
+    assert built == entry_of(state, op, ANNA)
+    new = person("Clara", 1)
+    assert next_entry(state, op, actor_id=new.id, time=NOW) == entry_of(state, op, new)
+    with refused("log.unknown-member"):
+        next_entry(state, op, actor_id=EMIL.id, time=NOW)
+
+
+def test_entry_0_is_built_for_a_founding_member() -> None:
+    """R-LOG-10: for nobody else."""
+    with refused("log.actor"):
+        found_entry(founding(), deployment_id=DEPLOYMENT, actor_id=BERND.id, time=NOW)
+    with refused("log.size"):
+        found_entry(founding(), deployment_id=b"short", actor_id=ANNA.id, time=NOW)
+
+
+def test_time_is_a_statement_and_not_a_rule() -> None:
+    """R-LOG-34: an admin whose clock is wrong does not lock the group."""
+    state = ward().state
+    for time in (0, NOW - 10**6, 2**62):
+        data = entry_of(state, SetIdentity(b"i" * 32), ANNA, time=time)
+        assert apply(state, sign_entry(data, ANNA.signing, ANNA.id)).seq == state.seq + 1
 
 
 # --- Starting in the middle, pins -----------------------------------------------------------------

@@ -37,7 +37,7 @@ from twinlock.core.membership import (
 from twinlock.errors import DataError
 
 NAMES = ("Anna", "Bernd", "Clara", "Dora", "Emil")
-GENERATIONS = 4
+GENERATIONS = 6
 
 names = st.sampled_from(NAMES)
 some_names = st.lists(names, unique=True, max_size=4)
@@ -90,23 +90,22 @@ class GroupHistory(RuleBasedStateMachine):
     log: Log
     model: Model
 
-    @initialize(
-        admin_k=st.integers(1, 2),
-        second=names.filter(lambda n: n != "Anna"),
-        recovery=st.booleans(),
-    )
-    def found(self, admin_k: int, second: str, recovery: bool) -> None:
-        admins = ["Anna", second][:admin_k]
-        policy = replace(POLICY, budget_per_hour=10)
+    @initialize(order=st.permutations(NAMES), data=st.data(), recovery=st.booleans())
+    def found(self, order: list[str], data: st.DataObject, recovery: bool) -> None:
+        count = data.draw(st.integers(1, len(NAMES)), "members")
+        admin_count = data.draw(st.integers(1, count), "admins")
+        admin_k = data.draw(st.integers(1, min(admin_count, 2)), "admin_k")
+        admins, members = order[:admin_count], order[admin_count:count]
         op = founding(
             [person(name) for name in admins],
+            [person(name) for name in members],
             admin_k=admin_k,
-            policy=policy,
+            policy=replace(POLICY, budget_per_hour=10),
             recovery=b"r" * 32 if recovery else None,
         )
-        self.log = begin(op)
-        self.model = Model(dict.fromkeys(admins, 0), set(admins), admin_k, recovery)
-        self.model.had_two = len(admins) > 1
+        self.log = begin(op, person(admins[0]))
+        keys = dict.fromkeys(order[:count], 0)
+        self.model = Model(keys, set(admins), admin_k, recovery, had_two=count > 1)
 
     def holder(self, name: str) -> Person:
         """Return the person with the newest keys that the log could know."""
@@ -235,7 +234,7 @@ class GroupHistory(RuleBasedStateMachine):
 
 GroupHistory.TestCase.settings = settings(
     deadline=None,
-    max_examples=60,
+    max_examples=80,
     stateful_step_count=40,
     suppress_health_check=[HealthCheck.too_slow],
 )
