@@ -19,8 +19,8 @@ KEMS = st.sampled_from(list(Kem))
 SEALED = st.binary(min_size=64, max_size=150)
 GROUP_LOCKS = st.builds(GroupLock, B32, EPOCHS, KEMS, SEALED)
 SHARES = st.builds(ShareLock, B32, EPOCHS, KEMS, SEALED, B32)
-ALL_LOCKS = st.builds(AllLock, st.lists(SHARES, min_size=2, max_size=8).map(tuple))
-LOCKS = st.lists(GROUP_LOCKS | ALL_LOCKS, min_size=1, max_size=16).map(tuple)
+ALL_LOCKS = st.builds(AllLock, st.lists(SHARES, min_size=2, max_size=3).map(tuple))
+LOCKS = st.lists(GROUP_LOCKS | ALL_LOCKS, min_size=1, max_size=3).map(tuple)
 HEADERS = st.builds(envelope.new_header, B32, st.sampled_from(list(OuterSuite)), B16, LOCKS)
 OUTERS = st.binary(min_size=60, max_size=1024)
 FIELDS = st.builds(Field, B7, st.binary(max_size=300), B64)
@@ -51,13 +51,15 @@ def test_a_files_head_comes_back_as_it_was(head, prefix):
     assert envelope.decode_file_head(envelope.encode_file_head(head, prefix)) == (head, prefix)
 
 
-@given(heads(Layout.ROW), heads(Layout.ROW), FIELDS)
-def test_a_cell_of_another_row_is_refused(one, other, field):
+def test_a_cell_of_another_row_is_refused():
     """R-ENV-4: it names its DEK."""
-    if one.core.dek_id != other.core.dek_id:
-        assert _code(envelope.decode_cell, envelope.encode_cell(one, field), other) == (
-            "format.malformed"
-        )
+    one, other = (
+        Head(envelope.new_core(dek_id, Layout.ROW, bytes(16)), HEAD.header, HEAD.outer)
+        for dek_id in (b"1" * 16, b"2" * 16)
+    )
+    cell = envelope.encode_cell(one, FIELD)
+    assert envelope.decode_cell(cell, one) == FIELD
+    assert _code(envelope.decode_cell, cell, other) == "format.malformed"
 
 
 def _example() -> tuple[Head, Field]:
