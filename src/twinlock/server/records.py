@@ -6,7 +6,7 @@ accepted, authors that no trusted group names, content that its author did not s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -132,11 +132,11 @@ class FileContent:
 
 @dataclass(frozen=True, slots=True)
 class RecordReader:
-    """Reads stored records for one deployment."""
+    """Reads stored records for one deployment, against one look at its groups."""
 
     deployment_id: bytes
     accept: frozenset[OuterSuite]
-    states: Callable[[], Mapping[bytes, GroupState]]
+    states: Mapping[bytes, GroupState]
 
     def read(self, context: Context, stored: Stored) -> ReadRecord:
         """Read and check one record.
@@ -210,20 +210,19 @@ class RecordReader:
                 "This record uses an outer suite that this deployment does not accept.",
                 hint="A row cannot choose its suite: see [suites] accept in the configuration.",
             )
-        states = self.states()
-        locks = tuple(lock for lock in head.header.locks if self._names_writer(head, lock, states))
+        locks = tuple(lock for lock in head.header.locks if self._names_writer(head, lock))
         if not locks:
             raise not_authentic("author: no trusted group of this record names its writer")
         first = group_ids(locks[0])[0]
-        return locks, states[first].writers[head.core.writer_kid].public
+        return locks, self.states[first].writers[head.core.writer_kid].public
 
-    @staticmethod
-    def _names_writer(head: Head, lock: Lock, states: Mapping[bytes, GroupState]) -> bool:
+    def _names_writer(self, head: Head, lock: Lock) -> bool:
+        found = [self.states.get(group_id) for group_id in group_ids(lock)]
         return all(
-            group_id in states
-            and head.core.writer_kid in states[group_id].writers
-            and head.header.outer_suite in states[group_id].policy.outer_suites
-            for group_id in group_ids(lock)
+            state is not None
+            and head.core.writer_kid in state.writers
+            and head.header.outer_suite in state.policy.outer_suites
+            for state in found
         )
 
 
