@@ -15,7 +15,7 @@ from twinlock.core.context import Context
 from twinlock.core.envelope import Layout
 from twinlock.core.locks import AllTarget, GroupTarget, Target
 from twinlock.core.membership import GroupState, PinnedHead
-from twinlock.core.ports import Clock, KeyRole, OuterSuite, Randomness, Token
+from twinlock.core.ports import Clock, KeyRole, OuterSuite, Randomness, Token, TokenKey
 from twinlock.core.primitives import SigningKey
 from twinlock.core.proposal import Proposal, decode_proposal
 from twinlock.core.request import (
@@ -95,7 +95,7 @@ class Vault:
             config.deployment_id, store, lambda: self.token, lambda: self.directory, clock
         )
         self._ceremony = Ceremony(self._states, lambda: self.token, self._auditor, clock)
-        self._reader = RecordReader(config.deployment_id, config.accept, self._states)
+        self._wrapping: dict[str, TokenKey] = {}
 
     @classmethod
     def connect(cls, config: str | Path | Config) -> Self:
@@ -288,10 +288,11 @@ class Vault:
         A record that is refused here (forged, damaged, of a suite not accepted) stays in the
         request with its error, and is not asked for. Raises CallerError ``request.size``.
         """
+        reader = RecordReader(self._config.deployment_id, self._config.accept, self._states())
         asked = []
         for context, stored in items:
             try:
-                asked.append(Asked(context, self._reader.read(context, stored)))
+                asked.append(Asked(context, reader.read(context, stored)))
             except DataError as error:
                 asked.append(Asked(context, None, error))
         return Request(self._desk(), asked, purpose)
@@ -346,14 +347,22 @@ class Vault:
                 "This vault has no writer key, so it can only open.",
                 hint="See [writer] key in the configuration.",
             )
-        wrapping = self.directory.current(KeyRole.WRAPPING, self._suite(suite))
+        wrapping = self._wrapping_key(suite)
         if wrapping.suite is not OuterSuite.TOKEN_AES:
             return Sealer(self._writer, wrapping, self._randomness)
         self._store.counters.add(f"seals/{wrapping.kid.hex()}", 1, AES_SEAL_LIMIT)
         return Sealer(self._writer, wrapping, self._randomness, self.token)
 
-    def _suite(self, name: str | None) -> OuterSuite:
-        wanted = SUITE_NAMES.get(name or self._config.seal_suite)
+    def _wrapping_key(self, name: str | None) -> TokenKey:
+        chosen = name or self._config.seal_suite
+        found = self._wrapping.get(chosen)
+        if found is None:
+            found = self.directory.current(KeyRole.WRAPPING, self._suite(chosen))
+            self._wrapping[chosen] = found
+        return found
+
+    def _suite(self, name: str) -> OuterSuite:
+        wanted = SUITE_NAMES.get(name)
         if wanted is None:
             raise CallerError(
                 "suite.unknown-name",
@@ -374,19 +383,19 @@ class Vault:
         self, to: Group | AllOf | Sequence[Group | AllOf], suite: str | None
     ) -> list[Target]:
         states = self._groups.states(self._clock(), fresh=False)
-        outer = self._suite(suite)
+        outer = self._wrapping_key(suite).suite
         entries = [to] if isinstance(to, Group | AllOf) else to
         return [self._target(entry, states, outer) for entry in entries]
 
     def _target(
-        self, entry: Group | AllOf, states: Mapping[bytes, GroupState], outer: OuterSuite
+        self, entry: Group | AllOf, states: Mapping[bytes, GroupState], outer: OuterSuite | None
     ) -> Target:
         if isinstance(entry, AllOf):
             return AllTarget(tuple(self._group_target(g, states, outer) for g in entry.groups))
         return self._group_target(entry, states, outer)
 
     def _group_target(
-        self, group: Group, states: Mapping[bytes, GroupState], outer: OuterSuite
+        self, group: Group, states: Mapping[bytes, GroupState], outer: OuterSuite | None
     ) -> GroupTarget:
         state = states.get(group.group_id)
         if state is None:
