@@ -113,7 +113,7 @@ def table(found: list[Raised]) -> str:
     for family, meaning in FAMILIES.items():
         first: dict[str, Raised] = {}
         for item in found:
-            if item.family == family:
+            if item.family == family and item.code:
                 first.setdefault(item.code, item)
         lines += [f"## {family}\n", f"{meaning}.\n"]
         lines += ["| code | message | what to do |", "|---|---|---|"]
@@ -129,7 +129,7 @@ def main(arguments: list[str]) -> int:
     """Write the file, or compare it. Returns the exit code."""
     found = raised(SOURCE)
     said = problems(found)
-    text = table([item for item in found if item.code])
+    text = table(found)
     if "--check" in arguments:
         if not TARGET.exists() or TARGET.read_text(encoding="utf-8") != text:
             said.append("docs/errors.md differs from the source: run scripts/list_errors.py")
