@@ -331,6 +331,33 @@ def _load_rsa(spki: bytes) -> rsa.RSAPublicKey:
     return key
 
 
+@dataclass(frozen=True, slots=True)
+class RsaKey:
+    """An RSA private key in software, for tokens in memory; ``public`` is DER."""
+
+    public: bytes
+    _private: rsa.RSAPrivateKey
+
+    def open(self, oaep_hash: str, block: bytes) -> bytes:
+        """Reverse ``rsa_oaep_encrypt``. Raises ``data.not-authentic``."""
+        try:
+            return self._private.decrypt(block, _OAEP[oaep_hash])
+        except ValueError as error:
+            raise not_authentic("RSA-OAEP: no block of this key") from error
+
+    def __repr__(self) -> str:
+        return f"RsaKey(kid={key_id(self.public).hex()})"
+
+
+def generate_rsa_key(bits: int) -> RsaKey:
+    """Make an RSA key with e = 65537; ``bits`` is at least 2048."""
+    private = rsa.generate_private_key(65537, bits)
+    public = private.public_key().public_bytes(
+        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+    return RsaKey(public, private)
+
+
 def check_rsa_public(spki: bytes) -> bytes:
     """Return ``spki`` if it is RSA, 2048 to 8192 bits, e = 65537, else raise."""
     _load_rsa(spki)
