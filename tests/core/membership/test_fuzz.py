@@ -87,10 +87,9 @@ def mutated_items(draw: st.DrawFn, originals: list[bytes]) -> bytes:
     items = cbor.decode(draw(st.sampled_from(originals)))
     inside = isinstance(items[1], bytes) and len(items[1]) > 64
     if inside and draw(st.booleans()):
-        items[1] = cbor.encode(list(replaced(draw, cbor.decode(items[1])) or []))
-    else:
-        items = replaced(draw, items)
-    return cbor.encode(items if isinstance(items, list) else [items])
+        items[1] = cbor.encode(replaced(draw, cbor.decode(items[1])))
+        return cbor.encode(items)
+    return cbor.encode(replaced(draw, items))
 
 
 @st.composite
