@@ -103,11 +103,6 @@ class Module:
             raise CallError(Ckr.TOKEN_NOT_PRESENT, "C_GetSlotList")
         return here[0]
 
-    def mechanisms(self, slot: int) -> frozenset[int]:
-        """The mechanism numbers that a slot lists."""
-        with _as_call_failed("C_GetMechanismList"):
-            return frozenset(int(m) for m in self._token(slot).slot.get_mechanisms())
-
     def open_session(self, slot: int) -> KeySession:
         """Open a read-write session, not logged in."""
         with _as_call_failed("C_OpenSession"):

@@ -1,0 +1,279 @@
+"""``doctor``: what a token really does, found by doing, in session objects of the runtime role.
+
+The report names the suites and guarantees that the token carries, grades it, and says what falls
+and why. Grade A: no key can be read at any level, even by whoever runs PKCS#11 calls in the live
+process. Grade B: keys meet only inside the token as long as the server is honest.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+from twinlock.core.ports import KeyRole, OuterSuite
+from twinlock.errors import EnvError, TwinlockError
+from twinlock.token import levels, probes
+from twinlock.token.ck import Cka, Ckm
+from twinlock.token.keys import KeyRing
+from twinlock.token.lab import Lab, laboratory
+from twinlock.token.pkcs11_token import Pkcs11Token
+from twinlock.token.probes import NotHeldError, ProbeSpec
+from twinlock.token.returns import CallError, translating
+
+EVERYTHING: Final = "everything"
+GRADE_A: Final = "grade A"
+NARROW: Final = "wrapping keys that answer one mechanism"
+INFORMATION: Final = "choosing a profile"
+PERSISTENT: Final = "making persistent keys"
+SUITE_NAMES: Final = {
+    OuterSuite.RSA_OAEP_SHA1: "rsa-oaep-sha1",
+    OuterSuite.RSA_OAEP_SHA256: "rsa-oaep-sha256",
+    OuterSuite.TOKEN_AES: "token-aes",
+}
+
+PROBES: Final = (
+    ProbeSpec("RSA transport key as a session object", EVERYTHING, probes.transport_key),
+    ProbeSpec("RSA-OAEP unwrap of an AES key", EVERYTHING, probes.session_key_unwrap),
+    ProbeSpec("AES key wrap (RFC 3394)", EVERYTHING, probes.key_wrap_vector),
+    ProbeSpec("AES-GCM decryption", EVERYTHING, probes.gcm_decrypt),
+    ProbeSpec("ECDSA P-256 signatures", EVERYTHING, probes.ecdsa_sign),
+    ProbeSpec("damaged GCM data are refused", EVERYTHING, probes.damaged_gcm),
+    ProbeSpec("damaged wrapped keys are refused", EVERYTHING, probes.damaged_key_wrap),
+    ProbeSpec("session objects die with their session", EVERYTHING, probes.objects_die),
+    ProbeSpec("sessions share their objects", EVERYTHING, probes.other_sessions_see),
+    ProbeSpec(
+        "RSA-OAEP decryption with SHA-1",
+        SUITE_NAMES[OuterSuite.RSA_OAEP_SHA1],
+        probes.oaep_decrypt("sha1"),
+    ),
+    ProbeSpec(
+        "RSA-OAEP decryption with SHA-256",
+        SUITE_NAMES[OuterSuite.RSA_OAEP_SHA256],
+        probes.oaep_decrypt("sha256"),
+    ),
+    ProbeSpec("damaged RSA blocks are refused", "rsa-oaep", probes.damaged_oaep),
+    ProbeSpec(
+        "a DEK born, wrapped and used in the token",
+        SUITE_NAMES[OuterSuite.TOKEN_AES],
+        probes.token_aes,
+    ),
+    *(
+        ProbeSpec(f"{levels.NAMES[level]} cannot be read", GRADE_A, levels.cannot_be_read(level))
+        for level in levels.LEVELS
+    ),
+    *(
+        ProbeSpec(f"{levels.NAMES[level]} has one usage", GRADE_A, levels.has_one_usage(level))
+        for level in levels.LEVELS
+    ),
+    ProbeSpec("attributes cannot be changed later", GRADE_A, levels.cannot_be_changed),
+    ProbeSpec("a copy cannot have other attributes", GRADE_A, levels.cannot_be_copied),
+    ProbeSpec("forms of unwrap template", INFORMATION, levels.forms_of_unwrap_template),
+    ProbeSpec("no raw RSA on the wrapping key", NARROW, probes.only_oaep(Ckm.RSA_X_509)),
+    ProbeSpec("no PKCS#1 v1.5 on the wrapping key", NARROW, probes.only_oaep(Ckm.RSA_PKCS)),
+    ProbeSpec("the wrapping key does not unwrap", NARROW, probes.wrapping_key_unwraps_nothing),
+    ProbeSpec("no ECB on the AES wrapping key", NARROW, probes.only_gcm),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """A finding. ``held`` is None when it was not tried because something it needs is missing."""
+
+    name: str
+    held: bool | None
+    detail: str
+    needed_for: str
+
+
+@dataclass(frozen=True, slots=True)
+class SuiteVerdict:
+    """Whether the token carries a suite, and why (not)."""
+
+    suite: str
+    carried: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Guarantee:
+    """A promise to the deployment, whether this token keeps it, and what was found."""
+
+    text: str
+    held: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class DoctorReport:
+    """What ``doctor`` found. ``grade`` is None when the token is not usable."""
+
+    token: str
+    serial: str
+    module: str
+    profile: str
+    profile_tried: bool
+    probes: tuple[Probe, ...]
+    suites: tuple[SuiteVerdict, ...]
+    guarantees: tuple[Guarantee, ...]
+    missing: tuple[str, ...]
+    grade: str | None
+    usable: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report for ``--json``."""
+        return asdict(self)
+
+    def lines(self) -> list[str]:
+        """The report for people."""
+        measured = "measured" if self.profile_tried else "from its manual, not measured by us"
+        lines = [
+            f"{self.token}, serial {self.serial}, through {self.module}",
+            f"profile {self.profile} ({measured})",
+            "",
+        ]
+        marks = {True: "holds", False: "FALLS", None: "untried"}
+        lines += [f"  {marks[p.held]:8}{p.name}: {p.detail}" for p in self.probes]
+        lines += ["", "suites"]
+        lines += [
+            f"  {'carries' if s.carried else 'lacks':8}{s.suite}: {s.reason}" for s in self.suites
+        ]
+        lines += ["", "guarantees"]
+        lines += [f"  {marks[g.held]:8}{g.text}: {g.reason}" for g in self.guarantees]
+        return [*lines, "", self._verdict()]
+
+    def _verdict(self) -> str:
+        if not self.usable:
+            return f"Not usable. Missing: {'; '.join(self.missing)}."
+        if self.grade == "A":
+            return "Grade A: no key can be read, even by whoever runs calls in the live process."
+        return (
+            "Grade B: keys meet only inside the token as long as the server is honest; "
+            f"a live takeover reads them. What falls: {'; '.join(self.missing)}."
+        )
+
+
+def examine(token: Pkcs11Token, *, deep: bool = False) -> DoctorReport:
+    """Try everything and report. ``deep`` also makes persistent keys, and destroys them again.
+
+    Raises EnvError only for a token that cannot be reached; what it refuses is in the report.
+    """
+    with translating(), laboratory(token) as lab:
+        found = [_try(spec, lab) for spec in PROBES]
+    if deep:
+        found += [_persistent(token, *kind) for kind in _persistent_kinds(token)]
+    suites = tuple(_suite_verdict(suite, found) for suite in OuterSuite)
+    base = _all_held(found, EVERYTHING)
+    usable = base and any(verdict.carried for verdict in suites)
+    grade_a = _all_held(found, GRADE_A)
+    wanted = (EVERYTHING, GRADE_A) if usable else (EVERYTHING, *SUITE_NAMES.values())
+    return DoctorReport(
+        token=f"{token.info.manufacturer} {token.info.model}",
+        serial=token.serial,
+        module=f"{token.module.path} ({token.module.description} {token.module.version})",
+        profile=token.profile.name,
+        profile_tried=token.profile.tried,
+        probes=tuple(found),
+        suites=suites,
+        guarantees=_guarantees(found),
+        missing=tuple(f"{p.name} ({p.detail})" for p in found if _falls(p, wanted)),
+        grade=("A" if grade_a else "B") if usable else None,
+        usable=usable,
+    )
+
+
+def _falls(probe: Probe, wanted: tuple[str, ...]) -> bool:
+    return probe.held is not True and probe.needed_for in wanted
+
+
+def _try(spec: ProbeSpec, lab: Lab) -> Probe:
+    try:
+        return Probe(spec.name, True, spec.run(lab), spec.needed_for)
+    except NotHeldError as found:
+        return Probe(spec.name, False, str(found), spec.needed_for)
+    except CallError as failed:
+        held = None if spec.needed_for in (GRADE_A, NARROW) else False
+        return Probe(spec.name, held, str(failed), spec.needed_for)
+
+
+def _all_held(found: list[Probe], needed_for: str) -> bool:
+    return all(probe.held is True for probe in found if probe.needed_for == needed_for)
+
+
+def _suite_verdict(suite: OuterSuite, found: list[Probe]) -> SuiteVerdict:
+    name = SUITE_NAMES[suite]
+    needs = (EVERYTHING, name) if suite is OuterSuite.TOKEN_AES else (EVERYTHING, name, "rsa-oaep")
+    lacking = [probe for probe in found if _falls(probe, needs)]
+    if not lacking:
+        return SuiteVerdict(name, True, "every probe of it held")
+    return SuiteVerdict(name, False, "; ".join(f"{p.name}: {p.detail}" for p in lacking))
+
+
+_GUARANTEES: Final = (
+    (
+        "damaged data are refused and told from a failing token",
+        (
+            "damaged GCM data are refused",
+            "damaged wrapped keys are refused",
+            "damaged RSA blocks are refused",
+        ),
+    ),
+    (
+        "what a request unwraps is gone after it",
+        ("session objects die with their session",),
+    ),
+    *(
+        (
+            f"a live takeover does not read {levels.NAMES[level]}",
+            (f"{levels.NAMES[level]} cannot be read", f"{levels.NAMES[level]} has one usage"),
+        )
+        for level in levels.LEVELS
+    ),
+    (
+        "usages cannot be added to a key that exists",
+        ("attributes cannot be changed later", "a copy cannot have other attributes"),
+    ),
+    (
+        "wrapping keys answer one mechanism only",
+        (
+            "no raw RSA on the wrapping key",
+            "no PKCS#1 v1.5 on the wrapping key",
+            "the wrapping key does not unwrap",
+            "no ECB on the AES wrapping key",
+        ),
+    ),
+)
+
+
+def _guarantees(found: list[Probe]) -> tuple[Guarantee, ...]:
+    by_name = {probe.name: probe for probe in found}
+    made = []
+    for text, names in _GUARANTEES:
+        falling = [by_name[name] for name in names if by_name[name].held is not True]
+        reason = "; ".join(probe.detail for probe in falling or [by_name[n] for n in names])
+        made.append(Guarantee(text, not falling, reason))
+    return tuple(made)
+
+
+def _persistent_kinds(token: Pkcs11Token) -> list[tuple[KeyRole, OuterSuite | None]]:
+    return [
+        (KeyRole.IDENTITY, None),
+        (KeyRole.WRAPPING, token.rsa_oaep_suite),
+        (KeyRole.WRAPPING, OuterSuite.TOKEN_AES),
+    ]
+
+
+def _persistent(token: Pkcs11Token, role: KeyRole, suite: OuterSuite | None) -> Probe:
+    """Make a persistent key with the policy, check it as at start-up, destroy it."""
+    name = f"a persistent {role.value} key{f' ({SUITE_NAMES[suite]})' if suite else ''}"
+    ring = KeyRing(token.profile, os.urandom)
+    try:
+        with translating(), token.pool.main() as login:
+            key = ring.generate(login, role, suite, 2048)
+            for handle in login.session.find({Cka.ID: key.kid}):
+                login.calls.destroy(handle)
+    except EnvError as error:
+        return Probe(name, False, str(error), PERSISTENT)
+    except TwinlockError as error:
+        return Probe(name, None, str(error), PERSISTENT)
+    return Probe(name, True, "made with the policy, checked, destroyed", PERSISTENT)
