@@ -1,0 +1,279 @@
+"""``MemoryToken``: the ``Token`` Protocol of ``core.ports`` in software, for tests.
+
+It keeps the same contract as a PKCS#11 token, with the same error codes, and protects nothing:
+its keys are in the memory of the process. Under a production configuration it refuses to exist.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Final, Self
+
+from twinlock.core.ports import (
+    KeyRole,
+    Opening,
+    OuterSuite,
+    Randomness,
+    SealingDek,
+    TokenKey,
+    TransportKey,
+)
+from twinlock.core.primitives import (
+    KEY_SIZE,
+    RsaKey,
+    SigningKey,
+    generate_rsa_key,
+    signing_key_from_seed,
+)
+from twinlock.core.secret import Secret
+from twinlock.errors import CallerError, EnvError, not_authentic
+from twinlock.server.config import Config
+from twinlock.testing.guard import refuse_production
+from twinlock.testing.memory_opening import OAEP_HASH, BornDek, HeldKey, MemoryOpening
+from twinlock.token.spki import p256_spki
+
+KID_SIZE: Final = 16
+_RSA_SIZES: Final = (2048, 3072, 4096)
+_SUITE: Final = OuterSuite.RSA_OAEP_SHA256
+
+_made: dict[int, list[RsaKey]] = {}
+_making = threading.Lock()
+
+
+@dataclass(slots=True)
+class _Hardware:
+    """What stays in the token when a process ends: its serial number and long-lived keys."""
+
+    serial: str
+    keys: dict[bytes, HeldKey] = field(default_factory=dict)
+    rsa_drawn: dict[int, int] = field(default_factory=dict)
+
+
+class MemoryToken:
+    """A token in memory. Thread-safe.
+
+    Each object is one process's connection: transport keys and loaded keys are its own. Raises
+    CallerError ``testing.production`` under a production configuration.
+    """
+
+    def __init__(
+        self, config: Config | None = None, *, randomness: Randomness = os.urandom
+    ) -> None:
+        refuse_production(config)
+        self._hardware = _Hardware(f"memory-{randomness(4).hex()}")
+        self._randomness = randomness
+        self._start()
+
+    def _start(self) -> None:
+        self._held: dict[bytes, HeldKey] = {}
+        self._transports: dict[bytes, RsaKey] = {}
+        self._working: set[MemoryOpening | BornDek] = set()
+        self._closed = False
+
+    def reconnect(self) -> Self:
+        """Return another process's connection to the same token, as after a restart."""
+        refuse_production(None)
+        other = type(self).__new__(type(self))
+        other._hardware, other._randomness = self._hardware, self._randomness
+        other._start()
+        return other
+
+    @property
+    def name(self) -> str:
+        """``memory``."""
+        return "memory"
+
+    @property
+    def serial(self) -> str:
+        """A random serial number."""
+        return self._hardware.serial
+
+    @property
+    def rsa_oaep_suite(self) -> OuterSuite:
+        """RSA-OAEP with SHA-256, as most HSMs have it."""
+        return _SUITE
+
+    def generate_key(
+        self, role: KeyRole, suite: OuterSuite | None = None, *, rsa_bits: int = 3072
+    ) -> TokenKey:
+        """Make a persistent key; see ``core.ports.Token``.
+
+        Raises ``token.role-suite`` or ``token.rsa-size``.
+        """
+        self._check_open()
+        if (role is KeyRole.WRAPPING) != (suite is not None):
+            raise CallerError(
+                "token.role-suite",
+                f"A {role.value} key {'needs a' if suite is None else 'has no'} suite.",
+                hint="Give a suite exactly when the role is `wrapping`.",
+            )
+        private = self._new_private(suite, rsa_bits)
+        key = TokenKey(role, self._randomness(KID_SIZE), _public(private), suite)
+        self._hardware.keys[key.kid] = self._held[key.kid] = HeldKey(key, private)
+        return key
+
+    def load_keys(self, keys: Iterable[TokenKey]) -> None:
+        """Find keys by id and hold them; see ``core.ports.Token``.
+
+        Raises ``token.key-malformed``, ``token.key-missing``, ``token.key-replaced`` or
+        ``token.key-policy``.
+        """
+        self._check_open()
+        for key in keys:
+            self._held[key.kid] = HeldKey(key, self._found(key).private)
+
+    def sign(self, kid: bytes, message: bytes) -> bytes:
+        """ECDSA P-256 / SHA-256; r || s, 64 bytes, low s. Raises ``token.key-not-loaded``."""
+        self._check_open()
+        held = self._held.get(kid)
+        if held is None or not isinstance(held.private, SigningKey):
+            raise _not_loaded(kid, "signing")
+        return held.private.sign(message)
+
+    def generate_transport_key(self, *, rsa_bits: int = 2048) -> TransportKey:
+        """Make a transport key pair that dies with this connection. Raises ``token.rsa-size``."""
+        self._check_open()
+        private, kid = self._new_rsa(rsa_bits), self._randomness(KID_SIZE)
+        self._transports[kid] = private
+        return TransportKey(kid, private.public, OAEP_HASH[_SUITE])
+
+    def destroy_transport_key(self, kid: bytes) -> None:
+        """Destroy a transport key; without effect if it is gone already."""
+        self._check_open()
+        self._transports.pop(kid, None)
+
+    @contextmanager
+    def opening(self, transport_kid: bytes, wrapped_session_key: bytes) -> Iterator[Opening]:
+        """Unwrap a release's AES key and open under it; see ``core.ports.Token``."""
+        self._check_open()
+        private = self._transports.get(transport_kid)
+        if private is None:
+            raise EnvError(
+                "token.transport-gone",
+                "The transport key that this release was encrypted to does not exist any more.",
+                hint="Ask the member's agent again: the new request names the current key.",
+                retryable=True,
+            )
+        session_key = Secret(private.open(OAEP_HASH[_SUITE], wrapped_session_key))
+        if len(session_key) != KEY_SIZE:
+            raise not_authentic("session key: wrong length")
+        opening = MemoryOpening(self._held.get, session_key)
+        with self._lasting(opening):
+            yield opening
+
+    @contextmanager
+    def sealing(
+        self, wrapping_kid: bytes, release_key: Secret, binding: bytes
+    ) -> Iterator[SealingDek]:
+        """Generate a DEK and lock it twice. Raises ``token.key-not-loaded``."""
+        self._check_open()
+        held = self._held.get(wrapping_kid)
+        if held is None or not isinstance(held.private, Secret):
+            raise _not_loaded(wrapping_kid, "token-aes wrapping")
+        born = BornDek(held.private, release_key, binding, self._randomness)
+        with self._lasting(born):
+            yield born
+
+    def close(self) -> None:
+        """End this connection: its transport keys are gone, long-lived keys stay in the token."""
+        self._closed = True
+        self._transports.clear()
+        self._held.clear()
+
+    @property
+    def objects(self) -> int:
+        """How many keys there are now: long-lived ones, and what lives for a request."""
+        return len(self._hardware.keys) + len(self._transports) + len(self._working)
+
+    def __repr__(self) -> str:
+        return f"MemoryToken({self.serial})"
+
+    @contextmanager
+    def _lasting(self, work: MemoryOpening | BornDek) -> Iterator[None]:
+        """What is unwrapped or born lives as long as the block."""
+        self._working.add(work)
+        try:
+            yield
+        finally:
+            self._working.discard(work)
+            work.end()
+
+    def _found(self, key: TokenKey) -> HeldKey:
+        symmetric = key.suite is OuterSuite.TOKEN_AES
+        if len(key.kid) != KID_SIZE or (key.public == b"") is not symmetric:
+            raise CallerError(
+                "token.key-malformed",
+                "A token key has a 16-byte id, and a public part unless its suite is token-aes.",
+                hint="Take keys from the token directory.",
+            )
+        stored = self._hardware.keys.get(key.kid)
+        if stored is None:
+            raise EnvError(
+                "token.key-missing",
+                f"The token has no {key.role.value} key with the id {key.kid.hex()}.",
+                hint="Check that this is the right token, or restore the key from its backup.",
+            )
+        if stored.key.public != key.public:
+            raise EnvError(
+                "token.key-replaced",
+                f"The {key.role.value} key {key.kid.hex()} is not the one that was pinned.",
+                hint="Treat this as an intrusion: somebody with the PIN has changed the token's "
+                "keys.",
+            )
+        if stored.key != key:
+            raise EnvError(
+                "token.key-policy",
+                f"The {key.role.value} key {key.kid.hex()} was made for another use.",
+                hint="Make a new key with `twinlock token generate-key` and rotate to it.",
+            )
+        return stored
+
+    def _new_private(self, suite: OuterSuite | None, rsa_bits: int) -> SigningKey | RsaKey | Secret:
+        if suite is None:
+            return signing_key_from_seed(Secret(self._randomness(KEY_SIZE)))
+        if suite is OuterSuite.TOKEN_AES:
+            return Secret(self._randomness(KEY_SIZE))
+        return self._new_rsa(rsa_bits)
+
+    def _new_rsa(self, bits: int) -> RsaKey:
+        """Draw a key that this token has not drawn yet; all tokens of a process share them.
+
+        Making one takes a tenth of a second, which no test should pay again.
+        """
+        if bits not in _RSA_SIZES:
+            raise CallerError(
+                "token.rsa-size",
+                f"RSA keys of {bits} bits are not made.",
+                hint=f"Use one of {', '.join(map(str, _RSA_SIZES))}.",
+            )
+        with _making:
+            number = self._hardware.rsa_drawn.get(bits, 0)
+            self._hardware.rsa_drawn[bits] = number + 1
+            made = _made.setdefault(bits, [])
+            if number == len(made):
+                made.append(generate_rsa_key(bits))
+            return made[number]
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise CallerError(
+                "token.closed", "This token object was closed.", hint="Connect again."
+            )
+
+
+def _public(private: SigningKey | RsaKey | Secret) -> bytes:
+    if isinstance(private, SigningKey):
+        return p256_spki(private.public) or b""
+    return private.public if isinstance(private, RsaKey) else b""
+
+
+def _not_loaded(kid: bytes, what: str) -> CallerError:
+    return CallerError(
+        "token.key-not-loaded",
+        f"No {what} key with the id {kid.hex()} was loaded.",
+        hint="Load it from the token directory first.",
+    )
