@@ -26,6 +26,7 @@ from twinlock.core.ports import (
 )
 from twinlock.core.primitives import aes_key_wrap, gcm_seal, rsa_oaep_encrypt, sha256
 from twinlock.core.secret import Secret
+from twinlock.testing import MemoryToken
 from twinlock.token.binding import load
 from twinlock.token.pkcs11_token import Pkcs11Token
 from twinlock.token.uri import TokenUri
@@ -177,4 +178,10 @@ def make_nss(folder: Path, sessions: int = 4) -> Rig:
     return rig_for(token, lambda: count_objects(token))
 
 
-MAKERS: dict[str, Callable[[Path], Rig]] = {"softhsm": make_softhsm, "nss": make_nss}
+def make_memory(folder: Path) -> Rig:
+    token = MemoryToken()
+    return rig_for(token, lambda: token.objects)
+
+
+PKCS11: dict[str, Callable[[Path], Rig]] = {"softhsm": make_softhsm, "nss": make_nss}
+MAKERS: dict[str, Callable[[Path], Rig]] = {**PKCS11, "memory": make_memory}

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.token.rigs import MAKERS, Rig, count_objects
+from tests.token.rigs import MAKERS, PKCS11, Rig, count_objects
 from twinlock.core.ports import KeyRole, OuterSuite, TokenKey
 from twinlock.errors import CallerError, EnvError
 from twinlock.token.ck import Cka, Ckm
@@ -57,6 +57,8 @@ def without(name: str) -> Callable[[dict[int, Any]], None]:
     return lambda private: private.pop(Cka[name])
 
 
+on_pkcs11 = pytest.mark.parametrize("rig", sorted(PKCS11), indirect=True)
+
 RSA = "rsa"
 VIOLATIONS = {
     "an identity key that may derive": (KeyRole.IDENTITY, None, setting(DERIVE=True)),
@@ -89,6 +91,7 @@ SOFTHSM_VIOLATIONS = {
 
 
 @pytest.mark.parametrize("violation", sorted(VIOLATIONS | SOFTHSM_VIOLATIONS))
+@on_pkcs11
 def test_a_key_that_breaks_the_policy_is_refused(rig: Rig, violation: str) -> None:
     token = rig.token
     if violation in SOFTHSM_VIOLATIONS and not token.profile.allowed_mechanisms:
@@ -105,12 +108,14 @@ def test_a_key_that_breaks_the_policy_is_refused(rig: Rig, violation: str) -> No
     ("role", "suite"),
     [(KeyRole.IDENTITY, None), (KeyRole.WRAPPING, RSA), (KeyRole.WRAPPING, OuterSuite.TOKEN_AES)],
 )
+@on_pkcs11
 def test_the_policy_itself_is_kept(rig: Rig, role: KeyRole, suite: Any) -> None:
     suite = rig.token.rsa_oaep_suite if suite == RSA else suite
     rig.token.load_keys([made(rig.token, role, suite, lambda private: None)])
 
 
 @pytest.mark.parametrize("suite", [None, RSA])
+@on_pkcs11
 def test_a_key_put_under_the_same_id_and_label_is_noticed(rig: Rig, suite: Any) -> None:
     role = KeyRole.WRAPPING if suite else KeyRole.LOG
     suite = rig.token.rsa_oaep_suite if suite else None
@@ -125,6 +130,7 @@ def test_a_key_put_under_the_same_id_and_label_is_noticed(rig: Rig, suite: Any) 
     assert caught.value.code == "token.key-replaced"
 
 
+@on_pkcs11
 def test_two_keys_under_one_id_are_refused(rig: Rig) -> None:
     key = made(rig.token, KeyRole.LOG, None, lambda private: None)
     made(rig.token, KeyRole.LOG, None, lambda private: None, kid=key.kid)
@@ -133,6 +139,7 @@ def test_two_keys_under_one_id_are_refused(rig: Rig) -> None:
     assert caught.value.code == "token.key-replaced"
 
 
+@on_pkcs11
 def test_an_aes_key_whose_value_somebody_knows_is_refused(rig: Rig) -> None:
     kid, suite = os.urandom(16), OuterSuite.TOKEN_AES
     policy = long_lived(rig.token.profile, KeyRole.WRAPPING, suite, kid, "planted")
@@ -146,6 +153,7 @@ def test_an_aes_key_whose_value_somebody_knows_is_refused(rig: Rig) -> None:
 @pytest.mark.parametrize(
     "change", [{"kid": b"short"}, {"public": b""}, {"suite": OuterSuite.TOKEN_AES}]
 )
+@on_pkcs11
 def test_a_malformed_key_is_a_callers_mistake(rig: Rig, change: dict) -> None:
     with pytest.raises(CallerError) as caught:
         rig.token.load_keys([dataclasses.replace(rig.wrapping, **change)])
