@@ -38,8 +38,10 @@ PROBES: Final = (
     ProbeSpec("AES key wrap (RFC 3394)", EVERYTHING, probes.key_wrap_vector),
     ProbeSpec("AES-GCM decryption", EVERYTHING, probes.gcm_decrypt),
     ProbeSpec("ECDSA P-256 signatures", EVERYTHING, probes.ecdsa_sign),
-    ProbeSpec("damaged GCM data are refused", EVERYTHING, probes.damaged_gcm),
-    ProbeSpec("damaged wrapped keys are refused", EVERYTHING, probes.damaged_key_wrap),
+    ProbeSpec("damaged GCM data are refused", EVERYTHING, probes.damaged_gcm, refusal=True),
+    ProbeSpec(
+        "damaged wrapped keys are refused", EVERYTHING, probes.damaged_key_wrap, refusal=True
+    ),
     ProbeSpec("session objects die with their session", EVERYTHING, probes.objects_die),
     ProbeSpec("sessions share their objects", EVERYTHING, probes.other_sessions_see),
     ProbeSpec(
@@ -52,27 +54,50 @@ PROBES: Final = (
         SUITE_NAMES[OuterSuite.RSA_OAEP_SHA256],
         probes.oaep_decrypt("sha256"),
     ),
-    ProbeSpec("damaged RSA blocks are refused", "rsa-oaep", probes.damaged_oaep),
+    ProbeSpec("damaged RSA blocks are refused", "rsa-oaep", probes.damaged_oaep, refusal=True),
     ProbeSpec(
         "a DEK born, wrapped and used in the token",
         SUITE_NAMES[OuterSuite.TOKEN_AES],
         probes.token_aes,
     ),
     *(
-        ProbeSpec(f"{levels.NAMES[level]} cannot be read", GRADE_A, levels.cannot_be_read(level))
+        ProbeSpec(
+            f"{levels.NAMES[level]} cannot be read",
+            GRADE_A,
+            levels.cannot_be_read(level),
+            refusal=True,
+        )
         for level in levels.LEVELS
     ),
     *(
-        ProbeSpec(f"{levels.NAMES[level]} has one usage", GRADE_A, levels.has_one_usage(level))
+        ProbeSpec(
+            f"{levels.NAMES[level]} has one usage",
+            GRADE_A,
+            levels.has_one_usage(level),
+            refusal=True,
+        )
         for level in levels.LEVELS
     ),
-    ProbeSpec("attributes cannot be changed later", GRADE_A, levels.cannot_be_changed),
-    ProbeSpec("a copy cannot have other attributes", GRADE_A, levels.cannot_be_copied),
+    ProbeSpec(
+        "attributes cannot be changed later", GRADE_A, levels.cannot_be_changed, refusal=True
+    ),
+    ProbeSpec(
+        "a copy cannot have other attributes", GRADE_A, levels.cannot_be_copied, refusal=True
+    ),
     ProbeSpec("forms of unwrap template", INFORMATION, levels.forms_of_unwrap_template),
-    ProbeSpec("no raw RSA on the wrapping key", NARROW, probes.only_oaep(Ckm.RSA_X_509)),
-    ProbeSpec("no PKCS#1 v1.5 on the wrapping key", NARROW, probes.only_oaep(Ckm.RSA_PKCS)),
-    ProbeSpec("the wrapping key does not unwrap", NARROW, probes.wrapping_key_unwraps_nothing),
-    ProbeSpec("no ECB on the AES wrapping key", NARROW, probes.only_gcm),
+    ProbeSpec(
+        "no raw RSA on the wrapping key", NARROW, probes.only_oaep(Ckm.RSA_X_509), refusal=True
+    ),
+    ProbeSpec(
+        "no PKCS#1 v1.5 on the wrapping key", NARROW, probes.only_oaep(Ckm.RSA_PKCS), refusal=True
+    ),
+    ProbeSpec(
+        "the wrapping key does not unwrap",
+        NARROW,
+        probes.wrapping_key_unwraps_nothing,
+        refusal=True,
+    ),
+    ProbeSpec("no ECB on the AES wrapping key", NARROW, probes.only_gcm, refusal=True),
 )
 
 
@@ -97,10 +122,10 @@ class SuiteVerdict:
 
 @dataclass(frozen=True, slots=True)
 class Guarantee:
-    """A promise to the deployment, whether this token keeps it, and what was found."""
+    """A promise to the deployment, whether this token keeps it (None: untried), and why."""
 
     text: str
-    held: bool
+    held: bool | None
     reason: str
 
 
@@ -176,7 +201,9 @@ def examine(token: Pkcs11Token, *, deep: bool = False) -> DoctorReport:
         probes=tuple(found),
         suites=suites,
         guarantees=_guarantees(found),
-        missing=tuple(f"{p.name} ({p.detail})" for p in found if _falls(p, wanted)),
+        missing=tuple(
+            f"{p.name} ({p.detail})" for p in found if p.held is False and p.needed_for in wanted
+        ),
         grade=("A" if grade_a else "B") if usable else None,
         usable=usable,
     )
@@ -192,8 +219,7 @@ def _try(spec: ProbeSpec, lab: Lab) -> Probe:
     except NotHeldError as found:
         return Probe(spec.name, False, str(found), spec.needed_for)
     except CallError as failed:
-        held = None if spec.needed_for in (GRADE_A, NARROW) else False
-        return Probe(spec.name, held, str(failed), spec.needed_for)
+        return Probe(spec.name, None if spec.refusal else False, str(failed), spec.needed_for)
 
 
 def _all_held(found: list[Probe], needed_for: str) -> bool:
@@ -206,7 +232,7 @@ def _suite_verdict(suite: OuterSuite, found: list[Probe]) -> SuiteVerdict:
     lacking = [probe for probe in found if _falls(probe, needs)]
     if not lacking:
         return SuiteVerdict(name, True, "every probe of it held")
-    return SuiteVerdict(name, False, "; ".join(f"{p.name}: {p.detail}" for p in lacking))
+    return SuiteVerdict(name, False, ", ".join(probe.name for probe in lacking))
 
 
 _GUARANTEES: Final = (
@@ -247,12 +273,17 @@ _GUARANTEES: Final = (
 
 def _guarantees(found: list[Probe]) -> tuple[Guarantee, ...]:
     by_name = {probe.name: probe for probe in found}
-    made = []
-    for text, names in _GUARANTEES:
-        falling = [by_name[name] for name in names if by_name[name].held is not True]
-        reason = "; ".join(probe.detail for probe in falling or [by_name[n] for n in names])
-        made.append(Guarantee(text, not falling, reason))
-    return tuple(made)
+    return tuple(_guarantee(text, [by_name[name] for name in names]) for text, names in _GUARANTEES)
+
+
+def _guarantee(text: str, on: list[Probe]) -> Guarantee:
+    """Fallen if one of its probes fell, unknown if one was not tried."""
+    falling = [probe for probe in on if probe.held is not True]
+    held = None if any(probe.held is None for probe in falling) else not falling
+    if any(probe.held is False for probe in falling):
+        held = False
+    details = dict.fromkeys(probe.detail for probe in falling or on)
+    return Guarantee(text, held, "; ".join(details))
 
 
 def _persistent_kinds(token: Pkcs11Token) -> list[tuple[KeyRole, OuterSuite | None]]:

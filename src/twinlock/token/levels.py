@@ -2,7 +2,8 @@
 
 transport key -> session key -> release key -> DEK. Whoever speaks PKCS#11 in the live process has
 the blobs and chooses the templates. At each level the probes try every parent that such an
-attacker can get, under weaker templates, and look whether the value comes out.
+attacker can get, under weaker templates, and look whether the value comes out. Before each the
+policy's own template must work: a refusal of everything would prove nothing.
 """
 
 from __future__ import annotations
@@ -92,6 +93,7 @@ def cannot_be_read(level: str) -> Callable[[Lab], str]:
         }
         answers = set()
         for parent in chain.parents(level):
+            chain.unwrap(level, parent, lab.levels()[level])
             for name, attributes in weaker.items():
                 try:
                     handle = chain.unwrap(level, parent, attributes)
@@ -113,6 +115,7 @@ def has_one_usage(level: str) -> Callable[[Lab], str]:
         attributes = secret_key(_USAGE[level], Cka.WRAP, Cka.DECRYPT, Cka.UNWRAP)
         answers = set()
         for parent in chain.parents(level):
+            chain.unwrap(level, parent, lab.levels()[level])
             try:
                 chain.unwrap(level, parent, attributes)
             except CallError as failed:

@@ -154,6 +154,11 @@ class Pkcs11Token:
         return self._pool.calls
 
     @property
+    def keys(self) -> KeyRing:
+        """The long-lived keys held ready, for ``doctor`` and for those who attack the token."""
+        return self._keys
+
+    @property
     def pool(self) -> SessionPool:
         """The token's sessions, for ``doctor``."""
         return self._pool

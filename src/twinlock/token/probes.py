@@ -49,11 +49,16 @@ class NotHeldError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ProbeSpec:
-    """One probe: its name, what needs it, and what it does."""
+    """One probe: its name, what needs it, and what it does.
+
+    ``refusal``: it tries what must be refused, so it says nothing where the act's genuine form
+    does not work either.
+    """
 
     name: str
     needed_for: str
     run: Callable[[Lab], str]
+    refusal: bool = False
 
 
 # --- Known answers ---------------------------------------------------------------------------
@@ -135,9 +140,9 @@ def token_aes(lab: Lab) -> str:
 
 def other_sessions_see(lab: Lab) -> str:
     key = lab.aes_key(bytes(32), Cka.DECRYPT)
-    sealed = gcm_seal(bytes(32), _NONCE, _PLAINTEXT, _AAD)
     with lab.second_session() as other:
-        other.decrypt_gcm(key, _NONCE, sealed, _AAD)
+        if other.attribute(key, Cka.CLASS) is None:
+            raise NotHeldError("a session object is hidden from other sessions")
     return "a session object serves the other sessions of the process"
 
 
@@ -162,27 +167,38 @@ def objects_die(lab: Lab) -> str:
 def damaged_gcm(lab: Lab) -> str:
     value = os.urandom(32)
     key = lab.aes_key(value, Cka.DECRYPT)
-    sealed = _damaged(gcm_seal(value, _NONCE, _PLAINTEXT, _AAD))
-    return _refused_as_data(lab, lambda: lab.calls.decrypt_gcm(key, _NONCE, sealed, _AAD))
+    sealed = gcm_seal(value, _NONCE, _PLAINTEXT, _AAD)
+    return _refused_as_data(
+        lab, sealed, lambda data: lab.calls.decrypt_gcm(key, _NONCE, data, _AAD)
+    )
 
 
 def damaged_key_wrap(lab: Lab) -> str:
     kek = lab.aes_key(RFC3394_KEK, Cka.UNWRAP)
     template = Template(lab.levels()["dek"])
-    wrapped = _damaged(RFC3394_WRAPPED)
-    return _refused_as_data(lab, lambda: lab.calls.unwrap(AES_KEY_WRAP, kek, wrapped, template))
+    return _refused_as_data(
+        lab, RFC3394_WRAPPED, lambda data: lab.calls.unwrap(AES_KEY_WRAP, kek, data, template)
+    )
 
 
 def damaged_oaep(lab: Lab) -> str:
     block = rsa_oaep_encrypt(lab.wrapping.public, lab.profile.oaep_hash, bytes(72))
-    sealed = b"\x00" + _damaged(block)[1:]
     mechanism = RSA_OAEP[lab.profile.oaep_hash]
-    return _refused_as_data(lab, lambda: lab.calls.decrypt(mechanism, lab.wrapping.private, sealed))
+    return _refused_as_data(
+        lab, block, lambda data: lab.calls.decrypt(mechanism, lab.wrapping.private, data)
+    )
 
 
-def _refused_as_data(lab: Lab, act: Callable[[], object]) -> str:
+def _refused_as_data(lab: Lab, genuine: bytes, act: Callable[[bytes], object]) -> str:
+    """The genuine bytes are taken, the same with one bit changed refused as data.
+
+    The bit is in the middle: an RSA block stays below its modulus.
+    """
+    act(genuine)
+    middle = len(genuine) // 2
+    damaged = genuine[:middle] + bytes([genuine[middle] ^ 1]) + genuine[middle + 1 :]
     try:
-        act()
+        act(damaged)
     except CallError as failed:
         said = code_name(failed.value)
         if refuses_data(failed, lab.profile.refusals):
@@ -191,10 +207,6 @@ def _refused_as_data(lab: Lab, act: Callable[[], object]) -> str:
             f"refused with {said}, which the profile {lab.profile.name} takes for a failing token"
         ) from failed
     raise NotHeldError("damaged data were accepted")
-
-
-def _damaged(value: bytes) -> bytes:
-    return value[:-1] + bytes([value[-1] ^ 1])
 
 
 def _expect_decrypts(lab: Lab, key: int, value: bytes) -> None:
