@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -31,7 +31,7 @@ from twinlock.agent.state import (
     state_path,
 )
 from twinlock.core.context import Context
-from twinlock.core.enrolment import MemberKeys, unlock
+from twinlock.core.enrolment import MemberKeys, unlock_any
 from twinlock.core.factors import Factor
 from twinlock.core.membership import AgentPlacement, Invitation, Member, MemberCard, Policy
 from twinlock.core.ports import Clock, Randomness
@@ -86,6 +86,15 @@ class Release:
         return cls(bytes(raw))
 
 
+@dataclass(frozen=True, slots=True)
+class AgentStatus:
+    """What an agent counts: all releases so far; per group id, DEKs in the last hour and budget."""
+
+    releases: int
+    released_this_hour: Mapping[bytes, int]
+    budget_per_hour: Mapping[bytes, int]
+
+
 class Agent:
     """A member's unlocked agent. Use it as a context manager: the keys go when it ends."""
 
@@ -127,9 +136,7 @@ class Agent:
         """
         path = state_path(find_home(factors, home), name)
         stored = load_state(path)
-        kinds = {factor.kind for factor in factors}
-        fitting = [e for e in stored.enrolments if set(e.kinds) == kinds]
-        keys = unlock(fitting[0] if fitting else stored.enrolments[0], factors)
+        keys = unlock_any(stored.enrolments, factors)
         return cls(
             path,
             stored.unlocked(keys),
@@ -170,6 +177,16 @@ class Agent:
     def groups(self) -> tuple[KnownGroup, ...]:
         """The groups that this agent follows."""
         return tuple(self._state.groups.values())
+
+    def status(self) -> AgentStatus:
+        """Return this agent's counters and, per followed group, its budget."""
+        now = self._clock()
+        policies = {g.state.group_id: g.state.policy for g in self.groups}
+        return AgentStatus(
+            self._state.counter,
+            {g: self._state.ledger.within_hour(g, now) for g in policies},
+            {g: self._limit(policy) for g, policy in policies.items()},
+        )
 
     @property
     def admin(self) -> GroupAdmin:
@@ -362,13 +379,16 @@ class Agent:
             )
         if policy.click_each:
             return f"group {name} wants a click for every release"
-        limit = self._budget
-        if policy.budget_per_hour is not None:
-            limit = min(limit, policy.budget_per_hour)
+        limit = self._limit(policy)
         used = self._state.ledger.within_hour(group_id, now)
         if used + count > limit:
             return f"{used + count} records of group {name} in an hour, budget {limit}"
         return None
+
+    def _limit(self, policy: Policy) -> int:
+        if policy.budget_per_hour is None:
+            return self._budget
+        return min(self._budget, policy.budget_per_hour)
 
     def _sign(
         self, examined: ExaminedRequest, opened: Sequence[OpenedLock], keys: MemberKeys

@@ -82,7 +82,7 @@ class ExaminedRequest:
     def describe(self) -> str:
         """Say what is asked, by whom and why, in words for the member."""
         lines = [
-            f"Purpose: {self.message.purpose or '(none given)'}",
+            f"Purpose: {_harmless(self.message.purpose) or '(none given)'}",
             f"Records: {len(self.records)}",
         ]
         for group_id, count in self.deks_by_group.items():
@@ -248,4 +248,9 @@ def require_ways(records: Iterable[AskedRecord]) -> None:
 def _line(context: ShownContext) -> str:
     tenant = f"{context.tenant}: " if context.tenant else ""
     version = "" if context.version is None else f", version {context.version}"
-    return f"{tenant}{context.table} {context.record}, {context.scope}{version}"
+    return _harmless(f"{tenant}{context.table} {context.record}, {context.scope}{version}")
+
+
+def _harmless(text: str) -> str:
+    """Escape what could add a line to the description, or move and recolour a terminal."""
+    return "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in text)

@@ -9,7 +9,7 @@ from pathlib import Path
 from twinlock.agent.agent import find_home
 from twinlock.agent.state import MemberState, load_state, save_state, state_path
 from twinlock.core.deployment import DeploymentCard
-from twinlock.core.enrolment import enrol, member_keys, unlock
+from twinlock.core.enrolment import enrol, member_keys, unlock_any
 from twinlock.core.factors import EnrollableFactor, Factor
 from twinlock.core.membership import Invitation, Member
 from twinlock.core.ports import Randomness
@@ -70,11 +70,7 @@ def add_enrolment(
     """
     path = state_path(find_home(unlock_with, home), name)
     stored = load_state(path)
-    kinds = {factor.kind for factor in unlock_with}
-    keys = unlock(
-        next((e for e in stored.enrolments if set(e.kinds) == kinds), stored.enrolments[0]),
-        unlock_with,
-    )
+    keys = unlock_any(stored.enrolments, unlock_with)
     state = stored.unlocked(keys)
     state.enrolments.append(
         enrol(

@@ -155,6 +155,22 @@ def unlock(enrolment: Enrolment, factors: Sequence[Factor]) -> MemberKeys:
     return member_keys(Secret(plaintext[32:]), enrolment.kem)
 
 
+def unlock_any(enrolments: Sequence[Enrolment], factors: Sequence[Factor]) -> MemberKeys:
+    """Unlock the first enrolment that these factors open; a member may have several of one kind.
+
+    Raises like ``unlock``.
+    """
+    kinds = {factor.kind for factor in factors}
+    fitting = [e for e in enrolments if set(e.kinds) == kinds] or list(enrolments[:1])
+    for enrolment in fitting[:-1]:
+        try:
+            return unlock(enrolment, factors)
+        except DataError as error:
+            if error.code != "factor.wrong":
+                raise
+    return unlock(fitting[-1], factors)
+
+
 @dataclass(frozen=True, slots=True)
 class EnrolmentList:
     """Which enrolments of a member are valid, as the member signed it."""
