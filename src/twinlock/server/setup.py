@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -33,25 +33,29 @@ KEY_LIFE: Final = 10 * 365 * 86400
 _WRITER: Final = "writer-key"
 
 
-def connect_token(config: Config) -> Token:
+def connect_token(config: Config, *, ask_pin: Callable[[], Secret] | None = None) -> Token:
     """Connect the token that a configuration names. Needs the ``token`` extra.
 
+    ``ask_pin`` is called when neither the configuration nor the token URI says where the PIN is.
     Raises ``token.*``, ``pin.*``, or ``token.not-installed``.
     """
     try:
-        from twinlock.token.pin import pin_from_environment, pin_from_file
+        from twinlock.token.pin import PinSource, pin_from_environment, pin_from_file
         from twinlock.token.pkcs11_token import Pkcs11Token
+        from twinlock.token.uri import parse_uri
     except ImportError as error:
         raise CallerError(
             "token.not-installed",
             "PKCS#11 support is not installed here.",
             hint="Install twinlock[token].",
         ) from error
-    pin = None
+    pin: PinSource | None = None
     if config.pin_file is not None:
         pin = pin_from_file(config.pin_file)
     elif config.pin_env is not None:
         pin = pin_from_environment(config.pin_env)
+    elif parse_uri(config.token_uri).pin_source is None:
+        pin = ask_pin
     return Pkcs11Token.connect(
         config.token_uri,
         pin,
