@@ -1,0 +1,92 @@
+"""``python -m attacks``: run the attacks, write attacks/report.json, print a table.
+
+    python -m attacks                 all, on SQLite and on PostgreSQL
+    python -m attacks --only ID       one (repeatable; a beginning of the id is enough)
+    python -m attacks --sqlite-only   leave PostgreSQL out
+    python -m attacks --list          name them
+
+PostgreSQL is found in TWINLOCK_TEST_POSTGRES_URL; without that variable a temporary cluster is
+started by scripts/with-postgres. Fails when an attack broke something, when one succeeded in no
+weakened build, or when PostgreSQL was to be tried and is not there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+from importlib import import_module
+from pathlib import Path
+from pkgutil import iter_modules
+
+import attacks
+from attacks.harness import REGISTRY, Attack
+from attacks.runner import Runner
+from attacks.table import print_table, write_report
+from attacks.world import TokenPlace
+
+ROOT = Path(__file__).parent.parent
+_POSTGRES = "TWINLOCK_TEST_POSTGRES_URL"
+
+
+def main() -> int:
+    """Parse the arguments, run, and return the exit code."""
+    options = _arguments()
+    for module in iter_modules(attacks.__path__):
+        if module.name != "__main__":
+            import_module(f"attacks.{module.name}")
+    chosen = _chosen(options.only)
+    if options.list:
+        for item in chosen:
+            print(f"{item.id:<32} {item.claim:<18} {item.says}")
+        return 0
+    postgres = "" if options.sqlite_only else _postgres_url()
+    # In memory where there is such a folder: the store syncs each commit to the disk.
+    memory = next((path for path in (Path("/dev/shm"),) if os.access(path, os.W_OK)), None)
+    with tempfile.TemporaryDirectory(prefix="twinlock-attacks.", dir=memory) as folder:
+        runner = Runner(TokenPlace.make(Path(folder)), show=_show)
+        results = runner.run("softhsm+sqlite", None, chosen)
+        if postgres:
+            on_postgres = [item for item in chosen if item.databases]
+            results += runner.run("softhsm+postgresql", postgres, on_postgres)
+    write_report(results, options.report, whole=not options.only)
+    print_table(results)
+    missing = not postgres and not options.sqlite_only
+    if missing:
+        print(f"PostgreSQL: NOT RUN, because {_POSTGRES} is empty (no PostgreSQL found).")
+    return 1 if missing or not results or not all(result.ok for result in results) else 0
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m attacks", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("--only", action="append", default=[], metavar="ID")
+    parser.add_argument("--list", action="store_true")
+    parser.add_argument("--sqlite-only", action="store_true")
+    parser.add_argument("--report", type=Path, default=ROOT / "attacks" / "report.json")
+    return parser.parse_args()
+
+
+def _chosen(only: list[str]) -> list[Attack]:
+    ordered = [REGISTRY[key] for key in sorted(REGISTRY)]
+    if not only:
+        return ordered
+    return [item for item in ordered if item.id.startswith(tuple(only))]
+
+
+def _postgres_url() -> str:
+    url = os.environ.get(_POSTGRES)
+    if url is None:
+        # Run again inside a cluster of our own; it sets the variable, empty without PostgreSQL.
+        script = ROOT / "scripts" / "with-postgres"
+        os.execv(script, [str(script), sys.executable, "-m", "attacks", *sys.argv[1:]])
+    return url
+
+
+def _show(line: str) -> None:
+    print(line, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

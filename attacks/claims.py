@@ -1,0 +1,93 @@
+"""The claims: what each takeover yields. One key per row of the table in the threat model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One row: what the attacker has, and what may be learnt of it."""
+
+    key: str
+    attacker: str
+    yields: str
+
+
+_ROWS: Final = (
+    Claim(
+        "database",
+        "database, any mix of snapshots",
+        "no contents; no offline password test (unless some system stores a hash of the same "
+        "password, or StoredKey unencrypted)",
+    ),
+    Claim("hsm", "HSM interface with PIN", "nothing"),
+    Claim(
+        "all-idle",
+        "database + HSM interface + server, no member active",
+        "nothing; passwords alone: guesses at token speed, in numbers; SCRAM alone and foreign "
+        "login hashes: offline speed",
+    ),
+    Claim(
+        "all-recorded",
+        "the same + all recorded traffic, after the transport key died",
+        "nothing (members with scram-alone: what they may open)",
+    ),
+    Claim(
+        "live-own-agent",
+        "the same, LIVE, agent on its own origin or a program",
+        "exactly the DEKs released meanwhile; no key that opens another",
+    ),
+    Claim(
+        "live-served-agent",
+        "the same, LIVE, agent page served by the taken server",
+        "the members who visit meanwhile",
+    ),
+    Claim(
+        "live-server-agent",
+        "the same, LIVE, agent in the server, or SCRAM there",
+        "the members who log in meanwhile",
+    ),
+    Claim(
+        "live-quorum",
+        "live + k-1 members of a quorum group",
+        "nothing beyond DEKs that k approved, counted within one sharing",
+    ),
+    Claim(
+        "hsm-then-member",
+        "HSM interface for a while, LATER a member's key of that time",
+        "content existing then, until incident is over; afterwards nothing else",
+    ),
+    Claim(
+        "factor-no-hsm",
+        "a member's factor (of any time since the last member-rekey) + database, no HSM",
+        "nothing",
+    ),
+    Claim(
+        "removed-member",
+        "a removed member's secrets + current database + HSM interface",
+        "what is not re-sealed yet; with old copies or kept release keys: content of its time "
+        "until relock",
+    ),
+    Claim(
+        "database-write",
+        "database WRITE",
+        "denial of service, and a record put back to an earlier genuine state where no version is "
+        "in the context; no foreign plaintext, no key or member substituted, no unnoticed "
+        "rollback of a group",
+    ),
+    Claim(
+        "device",
+        "a member's device, unlocked, + HSM interface + database",
+        "what that member alone may open: inherent",
+    ),
+    Claim(
+        "boundaries",
+        "whoever can send bytes",
+        "a refusal with a stable code, fast and in bounded memory; never ciphertext, an empty "
+        "value or wrong plaintext as if it were data",
+    ),
+)
+
+CLAIMS: Final[dict[str, Claim]] = {claim.key: claim for claim in _ROWS}
