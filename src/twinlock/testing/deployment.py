@@ -12,20 +12,19 @@ from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Final, Self
 
-from twinlock.agent.agent import Agent, AsksMembers, Release
-from twinlock.agent.factors import DeviceKey
-from twinlock.agent.member import create_member
-from twinlock.core.membership import Policy, Role, Writer
+from twinlock.agent.agent import AsksMembers, Release
+from twinlock.core.membership import Policy
 from twinlock.core.ports import Clock, OuterSuite, Randomness
-from twinlock.core.primitives import Kem, SigningKey, signing_key_from_seed
+from twinlock.core.primitives import Kem, signing_key_from_seed
 from twinlock.core.secret import Secret
 from twinlock.errors import CallerError
 from twinlock.server.config import SUITE_NAMES, Config
 from twinlock.server.groups import Group
 from twinlock.server.pins import MemoryPins
-from twinlock.server.setup import deployment_card, found_deployment
+from twinlock.server.setup import found_deployment
 from twinlock.server.vault import Vault
 from twinlock.store.sql import SqlStore
+from twinlock.testing.founding import Founding
 from twinlock.testing.guard import refuse_production
 from twinlock.testing.member import Answer, MemoryMember
 from twinlock.testing.memory_token import MemoryToken
@@ -153,7 +152,7 @@ def memory_vault(
             randomness=randomness,
         )
         ending.callback(vault.close)
-        founding = _Founding(vault, folder, writer, kem, clock, randomness)
+        founding = Founding(vault, folder, writer, kem, clock, randomness)
         answering: list[Answer] = []
         members = {}
         for name in dict.fromkeys(name for names in groups.values() for name in names):
@@ -165,42 +164,6 @@ def memory_vault(
             for name, names in groups.items()
         }
         return MemoryDeployment(founded, vault, token, made, members, answering, ending.pop_all())
-
-
-@dataclass(frozen=True, slots=True)
-class _Founding:
-    """Makes members and groups through the real code, as administrators would."""
-
-    vault: Vault
-    folder: Path
-    writer: SigningKey
-    kem: Kem
-    clock: Clock
-    randomness: Randomness
-
-    def member(self, name: str) -> Agent:
-        key = DeviceKey.create(self.folder / f"{name}.key", randomness=self.randomness)
-        card = deployment_card(self.vault.config)
-        create_member(name, [key], deployment=card, kem=self.kem, randomness=self.randomness)
-        return Agent.unlock(name, key, clock=self.clock, randomness=self.randomness)
-
-    def group(self, name: str, policy: Policy, members: Sequence[Agent]) -> Group:
-        founder, *others = members
-        writer = Writer(self.vault.config.writer_name, self.writer.public)
-        for proposal in founder.admin.found(name, policy, writers=[writer], kem=self.kem):
-            state = self.vault.append(proposal)
-        self._follow(founder)
-        for agent in others:
-            invitation = founder.admin.invite(state.group_id)
-            self.vault.append(
-                founder.admin.add(state.group_id, agent.card(invitation), Role.MEMBER)
-            )
-            self._follow(founder)
-            self._follow(agent)
-        return self.vault.group(name)
-
-    def _follow(self, agent: Agent) -> None:
-        agent.follow(self.vault.group_bundle(agent.hello()))
 
 
 def _draft(folder: Path, like: Config | None) -> Config:
