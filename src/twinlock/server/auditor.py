@@ -105,8 +105,17 @@ class AuditReport:
         return not self.problems and not self.gaps
 
 
-def verify_audit(store: SqlStore, directory: Directory, deployment_id: bytes) -> AuditReport:
-    """Verify chain, signed heads and members' own counters; name each line that is wrong."""
+def verify_audit(
+    store: SqlStore,
+    directory: Directory,
+    deployment_id: bytes,
+    *,
+    on_line: Callable[[int], None] | None = None,
+) -> AuditReport:
+    """Verify chain, signed heads and members' own counters; name each line that is wrong.
+
+    ``on_line`` is told the number of each line that was passed.
+    """
     report = AuditReport()
     hashes = _HeadCheck(store, directory, deployment_id, report)
     members: dict[bytes, tuple[int, bytes]] = {}
@@ -117,6 +126,8 @@ def verify_audit(store: SqlStore, directory: Directory, deployment_id: bytes) ->
             if line.release:
                 report.releases += 1
                 _follow_member(line, members, report)
+            if on_line is not None:
+                on_line(line.seq)
     except DataError as error:
         report.problems.append(error.message)
     hashes.ended(report.lines)

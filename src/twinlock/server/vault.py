@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
@@ -241,19 +241,35 @@ class Vault:
 
         Write-once: to change a column, seal the row anew. Raises like ``seal``.
         """
-        if context.column is not None or not values:
-            raise CallerError(
-                "context.row",
-                "A row is sealed under a context without a column, with at least one value.",
-                hint="Leave out the column: a row's columns share one DEK.",
-            )
-        head, fields = self._sealer(suite).seal_fields(
-            context.encode(self._config.deployment_id),
-            Layout.ROW,
-            {column: _bytes_of(value) for column, value in values.items()},
-            self._targets(to, suite),
-        )
-        return sealed_row(head, fields)
+        return self._seal_row(self._sealer(suite), values, to, context, suite)
+
+    def seal_rows(
+        self,
+        rows: Iterable[tuple[Context, Mapping[str, str | bytes]]],
+        count: int,
+        *,
+        to: Group | AllOf | Sequence[Group | AllOf],
+        suite: str | None = None,
+    ) -> Iterator[SealedRow]:
+        """Seal at most ``count`` rows as they are asked for; one after that raises ``seal.count``.
+
+        Uses of the wrapping key are counted in this call, so that sealing itself writes nothing:
+        the rows can go into the store in one transaction. Raises like ``seal``.
+        """
+        self._targets(to, suite)
+        sealer = self._sealer(suite, count)
+
+        def sealed() -> Iterator[SealedRow]:
+            for number, (context, values) in enumerate(rows):
+                if number == count:
+                    raise CallerError(
+                        "seal.count",
+                        f"There are more than the {count} rows that were announced.",
+                        hint="Leave the source alone while it is being sealed, and start again.",
+                    )
+                yield self._seal_row(sealer, values, to, context, suite)
+
+        return sealed()
 
     def seal_file(
         self,
@@ -312,11 +328,35 @@ class Vault:
         """Open a request's one sealed file to a path, in constant memory. Raises like ``open``."""
         self._ceremony.open_file(request, _release_bytes(release), Path(destination))
 
-    def verify_audit(self) -> AuditReport:
-        """Verify the whole audit chain."""
-        return verify_audit(self._store, self.directory, self._config.deployment_id)
+    def verify_audit(self, *, on_line: Callable[[int], None] | None = None) -> AuditReport:
+        """Verify the whole audit chain; ``on_line`` is told the number of each line passed."""
+        return verify_audit(
+            self._store, self.directory, self._config.deployment_id, on_line=on_line
+        )
 
     # --- inside ------------------------------------------------------------------------------
+
+    def _seal_row(
+        self,
+        sealer: Sealer,
+        values: Mapping[str, str | bytes],
+        to: Group | AllOf | Sequence[Group | AllOf],
+        context: Context,
+        suite: str | None,
+    ) -> SealedRow:
+        if context.column is not None or not values:
+            raise CallerError(
+                "context.row",
+                "A row is sealed under a context without a column, with at least one value.",
+                hint="Leave out the column: a row's columns share one DEK.",
+            )
+        head, fields = sealer.seal_fields(
+            context.encode(self._config.deployment_id),
+            Layout.ROW,
+            {column: _bytes_of(value) for column, value in values.items()},
+            self._targets(to, suite),
+        )
+        return sealed_row(head, fields)
 
     def _states(self) -> Mapping[bytes, GroupState]:
         return self._groups.states(self._clock())
@@ -340,7 +380,7 @@ class Vault:
             raw, statement, tuple(self._statements), news, keys, self._auditor.head()
         )
 
-    def _sealer(self, suite: str | None) -> Sealer:
+    def _sealer(self, suite: str | None, seals: int = 1) -> Sealer:
         if self._writer is None:
             raise CallerError(
                 "writer.missing",
@@ -350,7 +390,7 @@ class Vault:
         wrapping = self._wrapping_key(suite)
         if wrapping.suite is not OuterSuite.TOKEN_AES:
             return Sealer(self._writer, wrapping, self._randomness)
-        self._store.counters.add(f"seals/{wrapping.kid.hex()}", 1, AES_SEAL_LIMIT)
+        self._store.counters.add(f"seals/{wrapping.kid.hex()}", seals, AES_SEAL_LIMIT)
         return Sealer(self._writer, wrapping, self._randomness, self.token)
 
     def _wrapping_key(self, name: str | None) -> TokenKey:
