@@ -7,15 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.token.rigs import MAKERS, Rig, init_softhsm_folder
-
-
-@pytest.fixture(scope="session")
-def softhsm_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The process's SoftHSM folder; further tokens are made in it."""
-    folder = tmp_path_factory.mktemp("softhsm")
-    init_softhsm_folder(folder)
-    return folder
+from tests.token.rigs import MAKERS, Rig
 
 
 @pytest.fixture(scope="session", params=sorted(MAKERS))
