@@ -442,6 +442,10 @@ def test_the_same_entry_under_another_signature_is_a_fork() -> None:
 def test_a_start_is_compared_with_a_pin_at_its_own_seq() -> None:
     """R-LOG-26: and pins before it, which it cannot answer, are refused."""
     assert play([], start=LOG.state, pins=[LOG.state.pin]) == LOG.state
+    start = play(LOG.entries[:3])
+    assert play(LOG.entries[3:], start=start, pins=[start.pin, LOG.state.pin]) == LOG.state
+    with refused("log.fork"):
+        play(LOG.entries[3:], start=start, pins=[replace(start.pin, head=b"h" * 32)])
     with refused("log.fork"):
         play([], start=LOG.state, pins=[replace(LOG.state.pin, head=b"h" * 32)])
     with refused("log.rollback"):

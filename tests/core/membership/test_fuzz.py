@@ -36,7 +36,7 @@ DECODERS: dict[str, tuple[Callable[[bytes], Any], list[bytes]]] = {
     "state": (lambda data: encode_state(decode_state(data)), [STATE_BYTES]),
 }
 
-fuzzing = settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow])
+fuzzing = settings(deadline=None, max_examples=100, suppress_health_check=[HealthCheck.too_slow])
 
 junk: st.SearchStrategy[Any] = st.recursive(
     st.none()

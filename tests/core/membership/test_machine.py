@@ -59,7 +59,6 @@ class Model:
     epochs: int = 1
     budget: int = 10
     writers: int = 0
-    had_two: bool = False
     spent: set[tuple[str, int]] = field(default_factory=set)
 
     def admins_say(self, by: str, others: list[str], needed: int | None = None) -> bool:
@@ -70,7 +69,7 @@ class Model:
     def alive_without(self, name: str) -> bool:
         openers = len(self.keys) - (name in self.keys)
         enough_admins = len(self.admins - {name}) >= self.admin_k
-        return enough_admins and (openers >= 2 or not self.had_two or self.recovery)
+        return enough_admins and (openers >= 2 or self.recovery)
 
     def drop(self, name: str) -> None:
         self.spent.add((name, self.keys.pop(name)))
@@ -105,7 +104,7 @@ class GroupHistory(RuleBasedStateMachine):
         )
         self.log = begin(op, person(admins[0]))
         keys = dict.fromkeys(order[:count], 0)
-        self.model = Model(keys, set(admins), admin_k, recovery, had_two=count > 1)
+        self.model = Model(keys, set(admins), admin_k, recovery)
 
     def holder(self, name: str) -> Person:
         """Return the person with the newest keys that the log could know."""
@@ -141,7 +140,6 @@ class GroupHistory(RuleBasedStateMachine):
         op = Add(person(name, generation).member, role)
         if self.attempt_signed(op, by, others, model.admins_say(by, others) and fresh):
             model.keys[name] = generation
-            model.had_two = model.had_two or len(model.keys) > 1
             if role is Role.ADMIN:
                 model.admins.add(name)
 
@@ -219,7 +217,6 @@ class GroupHistory(RuleBasedStateMachine):
         assert list(state.epochs) == list(range(1, model.epochs + 1))
         assert state.policy.budget_per_hour == model.budget
         assert len(state.writers) == model.writers
-        assert state.had_two == model.had_two
         gone = {name for name, _ in model.spent} - model.keys.keys()
         assert state.removed.keys() == {person(name).id for name in gone}
 

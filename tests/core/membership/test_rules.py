@@ -51,6 +51,7 @@ from twinlock.core.membership import (
     apply,
     replay,
 )
+from twinlock.core.membership.ops import decode_op
 from twinlock.core.ports import OuterSuite
 from twinlock.core.primitives import Kem
 
@@ -174,12 +175,13 @@ def test_the_two_openers_may_be_exchanged() -> None:
         log.remove(DORA, ANNA)
 
 
-def test_a_group_that_never_had_two_members_may_stay_with_one() -> None:
+def test_a_group_may_begin_with_one_member() -> None:
     """R-LOG-17: the rule begins with the second member."""
     log = begin()
     log.say(NewEpoch(log.next_key()), ANNA)
-    assert not log.state.had_two
-    assert log.say(Add(CLARA.member), ANNA).had_two
+    log.say(Add(CLARA.member), ANNA)
+    with refused("log.last-opener"):
+        log.remove(CLARA, ANNA)
 
 
 # --- Keys -------------------------------------------------------------------------------------
@@ -428,6 +430,15 @@ def test_set_writers_is_the_complete_list() -> None:
     log.say(SetWriters((writer("intake"),)), ANNA)
     assert dict(log.state.writers) == {writer("intake").kid: writer("intake")}
     assert not log.say(SetWriters(()), ANNA).writers
+
+
+def test_the_list_of_admins_has_one_order() -> None:
+    """R-LOG-1: ascending, each once."""
+    ids = sorted(BOTH)
+    assert SetAdmins.from_body([ids, 1]) == SetAdmins(BOTH, 1)
+    for wrong in (ids[::-1], [ids[0], *ids]):
+        with refused("format.malformed"):
+            decode_op("set-admins", [wrong, 1])
 
 
 def test_one_key_is_not_two_writers() -> None:

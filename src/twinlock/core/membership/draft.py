@@ -27,7 +27,6 @@ class Draft:
     recovery: bytes | None
     seq: int = 0
     head: bytes = b""
-    had_two: bool = False
     members: dict[bytes, Membership] = field(default_factory=dict)
     admins: set[bytes] = field(default_factory=set)
     epochs: dict[int, Epoch] = field(default_factory=dict)
@@ -50,7 +49,6 @@ class Draft:
             recovery=state.recovery,
             seq=state.seq,
             head=state.head,
-            had_two=state.had_two,
             members=dict(state.members),
             admins=set(state.admins),
             epochs=dict(state.epochs),
@@ -79,7 +77,6 @@ class Draft:
             recovery=self.recovery,
             removed=MappingProxyType(self.removed),
             retired=MappingProxyType(self.retired),
-            had_two=self.had_two,
         )
 
     def put_epoch(self, epoch: Epoch) -> None:
@@ -97,7 +94,6 @@ class Draft:
             self.admins.add(member.member_id)
         else:
             self.admins.discard(member.member_id)
-        self.had_two = self.had_two or len(self.members) >= 2
 
     def drop_member(self, member_id: bytes, seq: int) -> None:
         """Take a member out and retire the keys."""

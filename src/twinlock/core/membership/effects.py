@@ -92,7 +92,8 @@ def _go(draft: Draft, signed: SignedEntry, member_id: bytes, epoch_key: EpochKey
         raise NotAllowedError(Reason.UNKNOWN_MEMBER)
     draft.drop_member(member_id, signed.entry.seq)
     _require_admins(draft)
-    if draft.had_two and len(draft.members) < 2 and draft.recovery is None:
+    # Whoever goes leaves an admin behind, so the group had two members before.
+    if len(draft.members) < 2 and draft.recovery is None:
         raise errors.last_opener()
     _begin_epoch(draft, signed, epoch_key)
 

@@ -43,7 +43,6 @@ def encode_state(state: GroupState) -> bytes:
             state.recovery,
             _pack_seqs(state.removed),
             _pack_seqs(state.retired),
-            state.had_two,
         ]
     )
 
@@ -53,9 +52,9 @@ def decode_state(data: bytes) -> GroupState:
 
     Raises DataError ``format.*`` or ``key.malformed``.
     """
-    items = cbor.decode_labelled(data, _LABEL, 16, max_size=MAX_STATE_SIZE)
+    items = cbor.decode_labelled(data, _LABEL, 15, max_size=MAX_STATE_SIZE)
     _, deployment_id, group_id, name, policy, seq, head, members, admin_k, *rest = items
-    epochs, writers, identity, recovery, removed, retired, had_two = rest
+    epochs, writers, identity, recovery, removed, retired = rest
     draft = Draft(
         deployment_id=cbor.take_bytes(deployment_id, wire.ID_SIZE),
         group_id=cbor.take_bytes(group_id, wire.HASH_SIZE),
@@ -76,7 +75,6 @@ def decode_state(data: bytes) -> GroupState:
     draft.writers = {w.kid: w for w in map(Writer.from_items, cbor.take_list(writers))}
     draft.removed = _take_seqs(removed)
     draft.retired = _take_seqs(retired)
-    draft.had_two = wire.take_bool(had_two)
     state = draft.freeze()
     if encode_state(state) != data:
         raise cbor.malformed("it is not the encoding of a state")

@@ -58,8 +58,8 @@ class GroupState:
 
     ``members`` by member id; ``epochs`` by number, 1 to the current one; ``writers`` by kid;
     ``removed``: member id to the seq at which the member went, for those who are not back;
-    ``retired``: key id of every member key that was given up, to the seq at which that happened;
-    ``had_two``: whether the group ever had two members. Mappings are read-only.
+    ``retired``: key id of every member key that was given up, to the seq at which that happened.
+    Mappings are read-only.
     """
 
     deployment_id: bytes
@@ -77,7 +77,6 @@ class GroupState:
     recovery: bytes | None
     removed: Mapping[bytes, int]
     retired: Mapping[bytes, int]
-    had_two: bool
 
     @property
     def current_epoch(self) -> Epoch:
