@@ -32,7 +32,8 @@ from twinlock.server.groups import Group
 from twinlock.server.pins import FilePins
 from twinlock.server.records import SealedFile, Stored
 from twinlock.server.requests import Request
-from twinlock.server.vault import AllOf, Vault
+from twinlock.server.sealing import AllOf
+from twinlock.server.vault import Vault
 from twinlock.store.sql import SqlStore
 
 SUITES: Final = ("rsa-oaep", "token-aes")

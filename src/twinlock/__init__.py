@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from twinlock.server.opened import Opened
     from twinlock.server.records import Sealed, SealedFile, SealedRow
     from twinlock.server.requests import Request
-    from twinlock.server.vault import AllOf, Vault
+    from twinlock.server.sealing import AllOf
+    from twinlock.server.vault import Vault
 
 __all__ = [
     "Agent",
@@ -43,7 +44,7 @@ __all__ = [
 
 _PLACES = {
     "Agent": "twinlock.agent.agent",
-    "AllOf": "twinlock.server.vault",
+    "AllOf": "twinlock.server.sealing",
     "AsyncVault": "twinlock.server.asynchronous",
     "CallerError": "twinlock.errors",
     "Context": "twinlock.core.context",

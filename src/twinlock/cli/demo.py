@@ -44,7 +44,7 @@ from twinlock.errors import CallerError, TwinlockError
 from twinlock.server.opened import Opened
 from twinlock.server.records import SealedRow as Row
 from twinlock.server.records import sealed_row
-from twinlock.server.vault import AllOf
+from twinlock.server.sealing import AllOf
 from twinlock.store.values import SealedRow
 from twinlock.token.pkcs11_token import Pkcs11Token
 

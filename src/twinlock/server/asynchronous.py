@@ -7,7 +7,7 @@ a busy token never blocks the event loop.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
@@ -21,11 +21,11 @@ from twinlock.server.groups import Group
 from twinlock.server.opened import Opened
 from twinlock.server.records import Sealed, SealedRow, Stored
 from twinlock.server.requests import Request
-from twinlock.server.vault import AllOf, Vault
+from twinlock.server.sealing import To
+from twinlock.server.vault import Vault
 
 P = ParamSpec("P")
 T = TypeVar("T")
-To = Group | AllOf | Sequence[Group | AllOf]
 
 
 class AsyncVault:
@@ -78,6 +78,17 @@ class AsyncVault:
     ) -> SealedRow:
         """Seal several columns of a row under one DEK."""
         return await self._run(self._vault.seal_row, values, to=to, context=context, suite=suite)
+
+    async def seal_rows(
+        self,
+        rows: Iterable[tuple[Context, Mapping[str, str | bytes]]],
+        count: int,
+        *,
+        to: To,
+        suite: str | None = None,
+    ) -> list[SealedRow]:
+        """Seal at most ``count`` rows; here all of them before it returns."""
+        return await self._run(lambda: list(self._vault.seal_rows(rows, count, to=to, suite=suite)))
 
     async def seal_file(
         self,

@@ -5,17 +5,17 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Self
+from typing import BinaryIO, Final, Self
 
 from twinlock.agent.agent import Release
 from twinlock.core.context import Context
 from twinlock.core.envelope import Layout
-from twinlock.core.locks import AllTarget, GroupTarget, Target
+from twinlock.core.locks import Target
 from twinlock.core.membership import GroupState, PinnedHead
-from twinlock.core.ports import Clock, KeyRole, OuterSuite, Randomness, Token, TokenKey
+from twinlock.core.ports import Clock, Randomness, Token
 from twinlock.core.primitives import SigningKey
 from twinlock.core.proposal import Proposal, decode_proposal
 from twinlock.core.request import (
@@ -30,7 +30,7 @@ from twinlock.errors import CallerError, DataError
 from twinlock.files import whole_file
 from twinlock.server.auditor import Auditor, AuditReport, verify_audit
 from twinlock.server.ceremony import Ceremony
-from twinlock.server.config import SUITE_NAMES, Config, load_config
+from twinlock.server.config import Config, load_config
 from twinlock.server.groups import Group, GroupBook
 from twinlock.server.opened import Opened
 from twinlock.server.pins import FilePins, Pins
@@ -44,20 +44,12 @@ from twinlock.server.records import (
     write_file_head,
 )
 from twinlock.server.requests import Asked, Desk, Request
+from twinlock.server.sealing import Sealing, To
 from twinlock.server.setup import connect_token, load_directory, read_writer_key
 from twinlock.server.transport import TransportKeys
 from twinlock.store.sql import SqlStore
 
-CHUNK: int = 1 << 16
-AES_SEAL_LIMIT = 2**32
-"""Seals under one AES wrapping key with random nonces (NIST SP 800-38D section 8.3)."""
-
-
-class AllOf:
-    """Several groups of which every one is needed: an AND lock."""
-
-    def __init__(self, *groups: Group) -> None:
-        self.groups = groups
+_CHUNK: Final = 1 << 16
 
 
 class Vault:
@@ -80,7 +72,6 @@ class Vault:
         self._config = config
         self._store = store
         self._connect_token = connect_token
-        self._writer = writer
         self._clock = clock
         self._randomness = randomness
         self._token: Token | None = None
@@ -95,7 +86,9 @@ class Vault:
             config.deployment_id, store, lambda: self.token, lambda: self.directory, clock
         )
         self._ceremony = Ceremony(self._states, lambda: self.token, self._auditor, clock)
-        self._wrapping: dict[str, TokenKey] = {}
+        self._sealing = Sealing(
+            config, store, writer, lambda: self.token, lambda: self.directory, randomness
+        )
 
     @classmethod
     def connect(cls, config: str | Path | Config) -> Self:
@@ -206,7 +199,7 @@ class Vault:
         self,
         value: str | bytes,
         *,
-        to: Group | AllOf | Sequence[Group | AllOf],
+        to: To,
         context: Context,
         suite: str | None = None,
     ) -> Sealed:
@@ -221,7 +214,7 @@ class Vault:
                 hint="Name the column, or seal the whole row with seal_row().",
             )
         plaintext = {context.column: _bytes_of(value)}
-        head, fields = self._sealer(suite).seal_fields(
+        head, fields = self._sealing.sealer(suite).seal_fields(
             context.encode(self._config.deployment_id),
             Layout.VALUE,
             plaintext,
@@ -233,7 +226,7 @@ class Vault:
         self,
         values: Mapping[str, str | bytes],
         *,
-        to: Group | AllOf | Sequence[Group | AllOf],
+        to: To,
         context: Context,
         suite: str | None = None,
     ) -> SealedRow:
@@ -241,14 +234,14 @@ class Vault:
 
         Write-once: to change a column, seal the row anew. Raises like ``seal``.
         """
-        return self._seal_row(self._sealer(suite), values, to, context, suite)
+        return self._seal_row(self._sealing.sealer(suite), values, to, context, suite)
 
     def seal_rows(
         self,
         rows: Iterable[tuple[Context, Mapping[str, str | bytes]]],
         count: int,
         *,
-        to: Group | AllOf | Sequence[Group | AllOf],
+        to: To,
         suite: str | None = None,
     ) -> Iterator[SealedRow]:
         """Seal at most ``count`` rows as they are asked for; one after that raises ``seal.count``.
@@ -257,7 +250,7 @@ class Vault:
         the rows can go into the store in one transaction. Raises like ``seal``.
         """
         self._targets(to, suite)
-        sealer = self._sealer(suite, count)
+        sealer = self._sealing.sealer(suite, count)
 
         def sealed() -> Iterator[SealedRow]:
             for number, (context, values) in enumerate(rows):
@@ -276,7 +269,7 @@ class Vault:
         source: BinaryIO | Iterable[bytes],
         destination: str | Path,
         *,
-        to: Group | AllOf | Sequence[Group | AllOf],
+        to: To,
         context: Context,
         suite: str | None = None,
     ) -> None:
@@ -285,12 +278,12 @@ class Vault:
             raise CallerError(
                 "context.column", "A file needs a context with a column.", hint="Name one."
             )
-        chunks = iter(lambda: source.read(CHUNK), b"") if hasattr(source, "read") else source
+        chunks = iter(lambda: source.read(_CHUNK), b"") if hasattr(source, "read") else source
         raw = context.encode(self._config.deployment_id)
         targets = self._targets(to, suite)
         with (
             whole_file(Path(destination)) as output,
-            self._sealer(suite).seal_stream(raw, context.column, targets) as sealing,
+            self._sealing.sealer(suite).seal_stream(raw, context.column, targets) as sealing,
         ):
             output.write(write_file_head(sealing.head, sealing.prefix))
             for piece in sealing.segments(chunks):
@@ -340,7 +333,7 @@ class Vault:
         self,
         sealer: Sealer,
         values: Mapping[str, str | bytes],
-        to: Group | AllOf | Sequence[Group | AllOf],
+        to: To,
         context: Context,
         suite: str | None,
     ) -> SealedRow:
@@ -357,6 +350,10 @@ class Vault:
             self._targets(to, suite),
         )
         return sealed_row(head, fields)
+
+    def _targets(self, to: To, suite: str | None) -> list[Target]:
+        states = self._groups.states(self._clock(), fresh=False)
+        return self._sealing.targets(to, suite, states)
 
     def _states(self) -> Mapping[bytes, GroupState]:
         return self._groups.states(self._clock())
@@ -379,83 +376,6 @@ class Vault:
         return RequestBundle(
             raw, statement, tuple(self._statements), news, keys, self._auditor.head()
         )
-
-    def _sealer(self, suite: str | None, seals: int = 1) -> Sealer:
-        if self._writer is None:
-            raise CallerError(
-                "writer.missing",
-                "This vault has no writer key, so it can only open.",
-                hint="See [writer] key in the configuration.",
-            )
-        wrapping = self._wrapping_key(suite)
-        if wrapping.suite is not OuterSuite.TOKEN_AES:
-            return Sealer(self._writer, wrapping, self._randomness)
-        self._store.counters.add(f"seals/{wrapping.kid.hex()}", seals, AES_SEAL_LIMIT)
-        return Sealer(self._writer, wrapping, self._randomness, self.token)
-
-    def _wrapping_key(self, name: str | None) -> TokenKey:
-        chosen = name or self._config.seal_suite
-        found = self._wrapping.get(chosen)
-        if found is None:
-            found = self.directory.current(KeyRole.WRAPPING, self._suite(chosen))
-            self._wrapping[chosen] = found
-        return found
-
-    def _suite(self, name: str) -> OuterSuite:
-        wanted = SUITE_NAMES.get(name)
-        if wanted is None:
-            raise CallerError(
-                "suite.unknown-name",
-                f"There is no suite {name!r}.",
-                hint=f"There are {', '.join(SUITE_NAMES)}.",
-            )
-        stated = {e.key.suite for e in self.directory.entries if e.key.role is KeyRole.WRAPPING}
-        for suite in sorted(wanted & self._config.accept, reverse=True):
-            if suite in stated:
-                return suite
-        raise CallerError(
-            "suite.no-key",
-            "The token directory states no wrapping key for this suite, or it is not accepted.",
-            hint="See `twinlock token list`, and [suites] accept in the configuration.",
-        )
-
-    def _targets(
-        self, to: Group | AllOf | Sequence[Group | AllOf], suite: str | None
-    ) -> list[Target]:
-        states = self._groups.states(self._clock(), fresh=False)
-        outer = self._wrapping_key(suite).suite
-        entries = [to] if isinstance(to, Group | AllOf) else to
-        return [self._target(entry, states, outer) for entry in entries]
-
-    def _target(
-        self, entry: Group | AllOf, states: Mapping[bytes, GroupState], outer: OuterSuite | None
-    ) -> Target:
-        if isinstance(entry, AllOf):
-            return AllTarget(tuple(self._group_target(g, states, outer) for g in entry.groups))
-        return self._group_target(entry, states, outer)
-
-    def _group_target(
-        self, group: Group, states: Mapping[bytes, GroupState], outer: OuterSuite | None
-    ) -> GroupTarget:
-        state = states.get(group.group_id)
-        if state is None:
-            raise CallerError(
-                "group.unknown", f"This server does not trust group {group.name!r}.", hint=""
-            )
-        if self._writer is None or self._writer.kid not in state.writers:
-            raise CallerError(
-                "writer.not-named",
-                f"Group {state.name} does not name this application as a writer.",
-                hint="An admin has to run `twinlock group set-writers`.",
-            )
-        if outer not in state.policy.outer_suites:
-            raise CallerError(
-                "suite.group-refuses",
-                f"Group {state.name} does not accept records of this suite.",
-                hint="Seal with another suite, or have its admins change the policy.",
-            )
-        epoch = state.current_epoch
-        return GroupTarget(state.group_id, epoch.number, epoch.kem, epoch.public)
 
 
 def _bytes_of(value: str | bytes) -> bytes:
