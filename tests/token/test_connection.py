@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import subprocess
 import sys
@@ -290,3 +291,19 @@ def test_two_processes_use_one_token_at_once(softhsm_folder: Path) -> None:
         assert other.communicate(timeout=60)[1] == b""
     assert other.returncode == 0
     rig.token.close()
+
+
+def test_a_padding_failure_costs_what_a_wrong_binding_costs() -> None:
+    with connected("equal", sessions=1) as token:
+        rig = rig_for(token)
+        item = rig.seal("rsa", [b"x"])
+        damaged = item.outer.sealed[:-1] + bytes([item.outer.sealed[-1] ^ 1])
+        spent = []
+        for outer in (
+            dataclasses.replace(item.outer, sealed=damaged),
+            dataclasses.replace(item.outer, binding=b"another record's"),
+        ):
+            before = token.calls
+            [error] = rig.open_many([dataclasses.replace(item, outer=outer)])
+            spent.append((token.calls - before, str(error), str(error.__cause__)))
+        assert spent[0] == spent[1]

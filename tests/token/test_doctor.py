@@ -18,10 +18,11 @@ import pytest
 from tests.token.rigs import PIN, PKCS11, Rig, init_softhsm
 from twinlock.core.primitives import aes_key_unwrap
 from twinlock.token.ck import Cka, Ckr
-from twinlock.token.doctor import DoctorReport, examine
+from twinlock.token.doctor import examine
 from twinlock.token.pkcs11_token import Pkcs11Token
 from twinlock.token.probes import RFC3394_KEK, RFC3394_KEY, RFC3394_WRAPPED
 from twinlock.token.profiles import PROFILES, TokenProfile
+from twinlock.token.report import DoctorReport
 from twinlock.token.structures import CkAttribute
 
 NAMESPACES = ["unshare", "--mount", "--ipc", "--pid", "--fork", "--kill-child", "--mount-proc"]

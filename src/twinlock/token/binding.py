@@ -28,8 +28,8 @@ from pkcs11 import (
 from pkcs11.attributes import AttributeMapper
 
 from twinlock.errors import CallerError, EnvError
-from twinlock.token.calls import Functions
 from twinlock.token.ck import Cka, Ckr
+from twinlock.token.functions import Functions
 from twinlock.token.policy import P256_PARAMS, RSA_EXPONENT
 from twinlock.token.returns import CallError
 from twinlock.token.structures import Attributes, Template

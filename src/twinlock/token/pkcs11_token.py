@@ -117,15 +117,11 @@ class Pkcs11Token:
         wanted = parse_uri(uri) if isinstance(uri, str) else uri
         with translating():
             module, info = locate(wanted, reserved)
-            if profile is None:
-                chosen = detect_profile(info.manufacturer, info.model)
-            else:
-                chosen = profile_named(profile) if isinstance(profile, str) else profile
             token = cls(
                 module,
                 info,
                 resolve_pin(pin, wanted.pin_source),
-                chosen,
+                _chosen_profile(profile, info),
                 sessions=sessions,
                 wait_seconds=wait_seconds,
                 randomness=randomness,
@@ -281,6 +277,12 @@ class Pkcs11Token:
         if transport is None:
             raise _transport_gone()
         return transport
+
+
+def _chosen_profile(profile: str | TokenProfile | None, info: TokenInfo) -> TokenProfile:
+    if profile is None:
+        return detect_profile(info.manufacturer, info.model)
+    return profile_named(profile) if isinstance(profile, str) else profile
 
 
 def _transport_gone() -> EnvError:

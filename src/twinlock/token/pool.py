@@ -20,14 +20,11 @@ from twinlock.core.secret import Secret
 from twinlock.errors import CallerError, EnvError
 from twinlock.token.binding import KeySession, Module, TokenInfo
 from twinlock.token.calls import SessionCalls
-from twinlock.token.ck import Ckr
-from twinlock.token.returns import LOST, CallError
+from twinlock.token.returns import LOST, PIN_WRONG, CallError
 
 _FINGERPRINT_KEY: Final = secrets.token_bytes(32)
 _refused_pins: set[bytes] = set()
 """Keyed fingerprints of PINs that a token refused in this process: none is sent twice."""
-
-_PIN_WRONG: Final = frozenset({Ckr.PIN_INCORRECT, Ckr.PIN_INVALID, Ckr.PIN_LEN_RANGE})
 
 
 class Login:
@@ -189,7 +186,7 @@ class SessionPool:
         try:
             self._module.functions.login(session.handle, self._pin.reveal())
         except CallError as failed:
-            if failed.value in _PIN_WRONG:
+            if failed.value in PIN_WRONG:
                 _refused_pins.add(fingerprint)
             with suppress(CallError):
                 self._module.functions.close_session(session.handle)

@@ -65,6 +65,7 @@ class ProbeSpec:
 
 
 def transport_key(lab: Lab) -> str:
+    """An RSA key pair is made in the session, with the attribute policy."""
     return (
         f"RSA-2048 session key pair, UNWRAP only; public key of {len(lab.transport.public)} bytes"
     )
@@ -80,6 +81,7 @@ def session_key_unwrap(lab: Lab) -> str:
 
 
 def key_wrap_vector(lab: Lab) -> str:
+    """C_UnwrapKey agrees with the vector of RFC 3394 section 4.6."""
     kek = lab.aes_key(RFC3394_KEK, Cka.UNWRAP)
     template = Template(lab.levels()["dek"])
     key = lab.calls.unwrap(AES_KEY_WRAP, kek, RFC3394_WRAPPED, template)
@@ -88,12 +90,14 @@ def key_wrap_vector(lab: Lab) -> str:
 
 
 def gcm_decrypt(lab: Lab) -> str:
+    """C_Decrypt opens what software sealed with AES-256-GCM."""
     value = os.urandom(32)
     _expect_decrypts(lab, lab.aes_key(value, Cka.DECRYPT), value)
     return "AES-256-GCM with additional data agrees with software"
 
 
 def ecdsa_sign(lab: Lab) -> str:
+    """A signature made in the token verifies in software."""
     public, private = lab.signing_pair()
     spki = p256_spki(lab.calls.attribute(public, Cka.EC_POINT) or b"")
     if spki is None:
@@ -106,6 +110,8 @@ def ecdsa_sign(lab: Lab) -> str:
 
 
 def oaep_decrypt(oaep_hash: str) -> Callable[[Lab], str]:
+    """C_Decrypt opens the 72 bytes of an outer lock that software encrypted."""
+
     def run(lab: Lab) -> str:
         block = os.urandom(72)
         sealed = rsa_oaep_encrypt(lab.wrapping.public, oaep_hash, block)
@@ -139,6 +145,7 @@ def token_aes(lab: Lab) -> str:
 
 
 def other_sessions_see(lab: Lab) -> str:
+    """A session object is visible to another session: openings are shared out over sessions."""
     key = lab.aes_key(bytes(32), Cka.DECRYPT)
     with lab.second_session() as other:
         if other.attribute(key, Cka.CLASS) is None:
@@ -147,6 +154,7 @@ def other_sessions_see(lab: Lab) -> str:
 
 
 def objects_die(lab: Lab) -> str:
+    """A session object is gone when its session is closed."""
     with lab.second_session() as other:
         key = other.generate_key(
             FixedMechanism(Ckm.AES_KEY_GEN),
@@ -165,6 +173,7 @@ def objects_die(lab: Lab) -> str:
 
 
 def damaged_gcm(lab: Lab) -> str:
+    """A changed GCM ciphertext is refused, as data."""
     value = os.urandom(32)
     key = lab.aes_key(value, Cka.DECRYPT)
     sealed = gcm_seal(value, _NONCE, _PLAINTEXT, _AAD)
@@ -174,6 +183,7 @@ def damaged_gcm(lab: Lab) -> str:
 
 
 def damaged_key_wrap(lab: Lab) -> str:
+    """A changed wrapped key is refused, as data."""
     kek = lab.aes_key(RFC3394_KEK, Cka.UNWRAP)
     template = Template(lab.levels()["dek"])
     return _refused_as_data(
@@ -182,6 +192,7 @@ def damaged_key_wrap(lab: Lab) -> str:
 
 
 def damaged_oaep(lab: Lab) -> str:
+    """A changed RSA-OAEP block is refused, as data."""
     block = rsa_oaep_encrypt(lab.wrapping.public, lab.profile.oaep_hash, bytes(72))
     mechanism = RSA_OAEP[lab.profile.oaep_hash]
     return _refused_as_data(
@@ -219,6 +230,8 @@ def _expect_decrypts(lab: Lab, key: int, value: bytes) -> None:
 
 
 def only_oaep(mechanism: Ckm) -> Callable[[Lab], str]:
+    """The RSA wrapping key does not answer another RSA mechanism."""
+
     def run(lab: Lab) -> str:
         block = rsa_oaep_encrypt(lab.wrapping.public, lab.profile.oaep_hash, bytes(72))
         return _refuses(
@@ -230,6 +243,7 @@ def only_oaep(mechanism: Ckm) -> Callable[[Lab], str]:
 
 
 def only_gcm(lab: Lab) -> str:
+    """The AES wrapping key does not answer ECB."""
     wrapping = lab.wrapping_aes()
     return _refuses(
         lambda: lab.calls.decrypt(FixedMechanism(Ckm.AES_ECB), wrapping, bytes(16)),
@@ -238,6 +252,7 @@ def only_gcm(lab: Lab) -> str:
 
 
 def wrapping_key_unwraps_nothing(lab: Lab) -> str:
+    """The RSA wrapping key, made to decrypt, does not unwrap."""
     block = rsa_oaep_encrypt(lab.wrapping.public, lab.profile.oaep_hash, bytes(32))
     mechanism, template = RSA_OAEP[lab.profile.oaep_hash], Template(secret_key(Cka.DECRYPT))
     return _refuses(

@@ -39,7 +39,9 @@ LOST: Final = frozenset(
 
 _BUSY: Final = frozenset({Ckr.HOST_MEMORY, Ckr.DEVICE_MEMORY, Ckr.SESSION_COUNT})
 _FAILING: Final = frozenset({Ckr.DEVICE_ERROR, Ckr.FUNCTION_CANCELED, Ckr.RANDOM_NO_RNG})
-_PIN_WRONG: Final = frozenset({Ckr.PIN_INCORRECT, Ckr.PIN_INVALID, Ckr.PIN_LEN_RANGE})
+PIN_WRONG: Final = frozenset({Ckr.PIN_INCORRECT, Ckr.PIN_INVALID, Ckr.PIN_LEN_RANGE})
+"""The token refused the PIN itself; sending it again may lock it."""
+
 _PIN_UNUSABLE: Final = frozenset(
     {Ckr.PIN_LOCKED, Ckr.PIN_EXPIRED, Ckr.USER_PIN_NOT_INITIALIZED, Ckr.USER_TYPE_INVALID}
 )
@@ -81,6 +83,8 @@ REFUSED_DATA: Final = frozenset(
 def translate(failed: CallError) -> TwinlockError:
     """Return the error for a call that failed for a reason outside the data."""
     value, said = failed.value, str(failed)
+    if value in PIN_WRONG or value in _PIN_UNUSABLE:
+        return _pin_error(value, said)
     if value in LOST:
         return EnvError(
             "token.session-lost",
@@ -102,18 +106,6 @@ def translate(failed: CallError) -> TwinlockError:
             hint="Try again, and look at the HSM's own log.",
             retryable=True,
         )
-    if value in _PIN_WRONG:
-        return CallerError(
-            "token.pin-incorrect",
-            f"The token refused the PIN: {said}.",
-            hint="Correct the PIN source. This process will not send the same PIN again.",
-        )
-    if value in _PIN_UNUSABLE:
-        return EnvError(
-            "token.pin-unusable",
-            f"The token's user PIN cannot be used now: {said}.",
-            hint="Let the token's security officer set or unlock the user PIN.",
-        )
     if value in _UNSUPPORTED:
         return EnvError(
             "token.unsupported",
@@ -124,6 +116,20 @@ def translate(failed: CallError) -> TwinlockError:
         "token.failed",
         f"The token failed: {said}.",
         hint="Run `twinlock doctor`, and look at the HSM's own log.",
+    )
+
+
+def _pin_error(value: int, said: str) -> TwinlockError:
+    if value in PIN_WRONG:
+        return CallerError(
+            "token.pin-incorrect",
+            f"The token refused the PIN: {said}.",
+            hint="Correct the PIN source. This process will not send the same PIN again.",
+        )
+    return EnvError(
+        "token.pin-unusable",
+        f"The token's user PIN cannot be used now: {said}.",
+        hint="Let the token's security officer set or unlock the user PIN.",
     )
 
 
