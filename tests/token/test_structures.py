@@ -81,6 +81,12 @@ def test_a_p256_public_key_is_encoded_as_everybody_does() -> None:
     assert p256_spki(point) == key.public_bytes(*_DER)
 
 
+def test_a_bare_point_that_begins_like_an_octet_string_is_still_a_point() -> None:
+    point = b"\x04\x41" + bytes(63)
+    assert (p256_spki(point) or b"")[-65:] == point
+    assert p256_spki(b"\x04\x41" + point) == p256_spki(point)
+
+
 @pytest.mark.parametrize("value", [b"", b"\x04", bytes(65), b"\x02" + bytes(32), b"\x04" * 97])
 def test_what_is_no_p256_point_has_no_encoding(value: bytes) -> None:
     assert p256_spki(value) is None

@@ -24,7 +24,9 @@ def p256_spki(ec_point: bytes) -> bytes | None:
 
     None if it is not an uncompressed point of 65 bytes.
     """
-    point = ec_point[2:] if ec_point[:2] == bytes([0x04, _POINT_SIZE]) else ec_point
+    # By length: of 256 bare points one begins like an OCTET STRING, 04 and then 41 as its x.
+    is_der = len(ec_point) == 2 + _POINT_SIZE and ec_point[:2] == bytes([0x04, _POINT_SIZE])
+    point = ec_point[2:] if is_der else ec_point
     if len(point) != _POINT_SIZE or point[0] != 4:
         return None
     return _P256_PREFIX + point
