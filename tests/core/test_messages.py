@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import padding
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from twinlock.core import cbor, release, request
+from twinlock.core import cbor, proposal, release, request
 from twinlock.core.ports import TransportKey
 from twinlock.core.primitives import aes_key_unwrap, sha256, signing_key_from_seed
 from twinlock.core.secret import Secret
@@ -42,6 +42,10 @@ def few(items):
 BUNDLES = st.builds(
     request.RequestBundle, ANY, STATEMENTS, few(STATEMENTS), few(NEWS), few(KEYS), B32
 )
+GROUP_BUNDLES = st.builds(request.GroupBundle, few(STATEMENTS), few(NEWS), few(KEYS))
+PROPOSALS = st.builds(
+    proposal.Proposal, ANY, few(st.builds(proposal.SealedKeyFor, UINT, B16, ANY)), few(B16)
+)
 POSITIONS = st.integers(0, 999)
 RELEASES = st.builds(
     release.ReleaseMessage, B16, B32, B16, B16, B16, B32, UINT, UINT, B32, B32, ANY,
@@ -59,6 +63,8 @@ CODECS = {
     "hello": (HELLOS, request.decode_hello),
     "request": (REQUESTS, request.decode_request),
     "bundle": (BUNDLES, request.decode_bundle),
+    "group bundle": (GROUP_BUNDLES, request.decode_group_bundle),
+    "proposal": (PROPOSALS, proposal.decode_proposal),
     "release": (RELEASES, release.decode_release),
     "share": (SHARES, release.decode_share),
 }
@@ -67,7 +73,7 @@ CODECS = {
 @pytest.mark.parametrize("name", CODECS)
 @given(data=st.data())
 def test_a_message_comes_back_as_it_was(name, data):
-    """R-REQ-1, R-REQ-2, R-REQ-3, R-REL-1, R-SHARE-1: round trip."""
+    """R-REQ-1, R-REQ-2, R-REQ-3, R-REQ-6, R-REQ-7, R-REL-1, R-SHARE-1: round trip."""
     messages, decode = CODECS[name]
     message = data.draw(messages)
     assert decode(message.encode()) == message
@@ -109,6 +115,8 @@ LABELS = {
     "hello": ("twinlock/v1/hello", 6),
     "request": ("twinlock/v1/request", 10),
     "bundle": ("twinlock/v1/request-bundle", 6),
+    "group bundle": ("twinlock/v1/group-bundle", 3),
+    "proposal": ("twinlock/v1/proposal", 3),
     "release": ("twinlock/v1/release", 12),
     "share": ("twinlock/v1/share", 8),
 }
@@ -251,7 +259,7 @@ def test_a_signed_message_of_another_shape_is_malformed(items):
     ("name", "algorithm"), [("sha1", hashes.SHA1()), ("sha256", hashes.SHA256())]
 )
 def test_release_keys_travel_under_one_aes_key(name, algorithm):
-    """R-REL-2: one RSA-OAEP block, 40 bytes per release key."""
+    """R-REL-2, R-KEY-8: one RSA-OAEP block, 40 bytes per release key."""
     private = rsa_key("transport")
     keys = [Secret(bytes([n]) * 32) for n in range(3)]
     block, wrapped = release.wrap_release_keys(

@@ -176,7 +176,7 @@ class TestHpke:
             assert code_of(primitives.hpke_seal, kem, bad, b"", b"") == "key.malformed"
 
     def test_a_key_shows_its_id_and_nothing_else(self, kem):
-        """R-SECRET-1: reprs of private keys."""
+        """R-SECRET-1, R-KEY-6: reprs of private keys."""
         key = primitives.kem_key_from_seed(kem, SEED)
         assert repr(key) == f"KemKey({kem.name}, kid={key.kid.hex()})"
         assert key.kid == hashlib.sha256(key.public).digest()[:16]

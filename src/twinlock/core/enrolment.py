@@ -115,9 +115,14 @@ def enrol(
 
 def decode_enrolment(raw: bytes) -> Enrolment:
     """Decode a stored enrolment; nothing in it is authentic before ``unlock``."""
-    aad = cbor.take_bytes(cbor.decode_labelled(raw, _BLOB, 4, max_size=8192)[1])
+    _, aad, nonce, sealed = cbor.decode_labelled(raw, _BLOB, 4, max_size=8192)
+    cbor.take_bytes(nonce, 12)
+    cbor.take_bytes(sealed, 32 + 32 + 16)
+    aad = cbor.take_bytes(aad)
     _, deployment, member, enrolment_id, kem, rows = cbor.decode_labelled(aad, _AAD, 6)
     factors = tuple(_take_factor(row) for row in cbor.take_list(rows, 1, MAX_FACTORS))
+    if len({kind for kind, _ in factors}) != len(factors):
+        raise cbor.malformed("it names a factor twice")
     if kem not in list(Kem):
         raise cbor.malformed("it names an unknown KEM")
     return Enrolment(
@@ -133,8 +138,8 @@ def decode_enrolment(raw: bytes) -> Enrolment:
 def unlock(enrolment: Enrolment, factors: Sequence[Factor]) -> MemberKeys:
     """Unlock a member's keys with all factors of an enrolment.
 
-    Raises CallerError ``factor.missing`` when a factor is not there, ``factor.wrong`` when one of
-    them is not the right one: which one cannot be told.
+    Raises CallerError ``factor.missing`` when a factor is not there, DataError ``factor.wrong``
+    when one of them is not the right one: which one cannot be told.
     """
     given = {factor.kind: factor for factor in factors}
     if set(given) != set(enrolment.kinds):
