@@ -12,7 +12,7 @@ from __future__ import annotations
 import ast
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -64,20 +64,52 @@ def _codes(node: ast.expr) -> list[str]:
     return [""]
 
 
-def _calls(tree: ast.AST) -> Iterator[tuple[str, ast.Call]]:
+def _families(trees: Iterable[ast.AST]) -> dict[str, str]:
+    """Return the family of every error class by its name, subclasses of subclasses included."""
+    families = {name: name for name in FAMILIES}
+    classes = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
+    for _ in classes:
+        for node in classes:
+            for base in node.bases:
+                if isinstance(base, ast.Name) and base.id in families:
+                    families.setdefault(node.name, families[base.id])
+    return families
+
+
+def _calls(tree: ast.AST, families: dict[str, str]) -> Iterator[tuple[str, ast.Call]]:
+    """Yield what makes an error: calls of its class, and of ``super().__init__`` inside one.
+
+    A subclass may fix its code itself, so of its calls only those with a literal code count.
+    """
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):
             name = node.func.attr if isinstance(node.func, ast.Attribute) else ""
             name = node.func.id if isinstance(node.func, ast.Name) else name
-            if name in FAMILIES:
-                yield name, node
+            if name in FAMILIES or (name in families and _has_literal_code(node)):
+                yield families[name], node
+        elif isinstance(node, ast.ClassDef) and node.name in families:
+            for call in ast.walk(node):
+                if isinstance(call, ast.Call) and _is_super_init(call) and _has_literal_code(call):
+                    yield families[node.name], call
+
+
+def _is_super_init(call: ast.Call) -> bool:
+    return ast.unparse(call.func) == "super().__init__"
+
+
+def _has_literal_code(call: ast.Call) -> bool:
+    first = call.args[0] if call.args else None
+    return isinstance(first, ast.Constant) and isinstance(first.value, str)
 
 
 def raised(source: Path) -> list[Raised]:
     """Return every place under ``source`` that makes an error of the three families."""
     found: list[Raised] = []
-    for path in sorted(source.rglob("*.py")):
-        for family, call in _calls(ast.parse(path.read_text(encoding="utf-8"), str(path))):
+    paths = sorted(source.rglob("*.py"))
+    trees = {path: ast.parse(path.read_text(encoding="utf-8"), str(path)) for path in paths}
+    families = _families(trees.values())
+    for path, tree in trees.items():
+        for family, call in _calls(tree, families):
             keywords = {keyword.arg: keyword.value for keyword in call.keywords}
             first = call.args[0] if call.args else keywords.get("code", ast.Constant(None))
             message = call.args[1] if len(call.args) > 1 else keywords.get("message")

@@ -10,8 +10,6 @@ from twinlock.errors import DataError
 if TYPE_CHECKING:
     from twinlock.core.membership.pins import PinnedHead
 
-_HINT_LOG = "Do not use this group. Fetch its log again, and compare its fingerprint with an admin."
-
 
 class Reason(StrEnum):
     """Why an entry is not allowed; stable, for callers and tests."""
@@ -73,39 +71,51 @@ class PinConflictError(DataError):
     for a rollback ``shown`` is the end of the shorter log.
     """
 
-    def __init__(self, code: str, message: str, pinned: PinnedHead, shown: PinnedHead) -> None:
-        super().__init__(
-            code,
-            message,
-            hint="Stop, keep both heads, and compare the group's fingerprint with other members.",
-        )
+    def __init__(
+        self, code: str, message: str, *, hint: str, pinned: PinnedHead, shown: PinnedHead
+    ) -> None:
+        super().__init__(code, message, hint=hint)
         self.pinned = pinned
         self.shown = shown
 
 
 def rollback(pinned: PinnedHead, shown: PinnedHead) -> PinConflictError:
     """Return ``log.rollback``."""
-    message = f"The membership log ends at {shown.seq}, but entry {pinned.seq} was seen before."
-    return PinConflictError("log.rollback", message, pinned, shown)
+    return PinConflictError(
+        "log.rollback",
+        f"The membership log ends at {shown.seq}, but entry {pinned.seq} was seen before.",
+        hint="Stop, keep both heads, and ask an admin whether the database was set back.",
+        pinned=pinned,
+        shown=shown,
+    )
 
 
 def fork(pinned: PinnedHead, shown: PinnedHead) -> PinConflictError:
     """Return ``log.fork``."""
-    message = f"The membership log has another entry {pinned.seq} than the one seen before."
-    return PinConflictError("log.fork", message, pinned, shown)
+    return PinConflictError(
+        "log.fork",
+        f"The membership log has another entry {pinned.seq} than the one seen before.",
+        hint="Stop, keep both heads, and compare the group's fingerprint with other members.",
+        pinned=pinned,
+        shown=shown,
+    )
 
 
 def broken_chain(why: str) -> DataError:
     """Return ``log.broken-chain``; ``why`` completes the sentence."""
     return DataError(
-        "log.broken-chain", f"The membership log is not continuous: {why}.", hint=_HINT_LOG
+        "log.broken-chain",
+        f"The membership log is not continuous: {why}.",
+        hint="Fetch the log again from entry 0, and do not use the group until it is whole.",
     )
 
 
 def wrong_group(what: str) -> DataError:
     """Return ``log.wrong-group`` for an entry of another group or deployment."""
     return DataError(
-        "log.wrong-group", f"This membership log belongs to another {what}.", hint=_HINT_LOG
+        "log.wrong-group",
+        f"This membership log belongs to another {what}.",
+        hint="Ask for the log again by the id of the group that you mean.",
     )
 
 
@@ -114,7 +124,7 @@ def bad_signature(member_id: bytes) -> DataError:
     return DataError(
         "log.bad-signature",
         f"A signature in the membership log, by member {member_id.hex()}, does not match.",
-        hint=_HINT_LOG,
+        hint="Do not use this group; fetch its log again, and tell an admin if it stays so.",
     )
 
 

@@ -114,4 +114,6 @@ def _take_placement(value: Any) -> AgentPlacement:
 
 
 def _invalid(why: str) -> CallerError:
-    return CallerError("policy.invalid", f"This policy {why}.", hint="See the policy reference.")
+    return CallerError(
+        "policy.invalid", f"This policy {why}.", hint="Look at its suites, author and budget."
+    )
