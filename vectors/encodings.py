@@ -189,7 +189,10 @@ def _hpke(recording: Recording) -> Iterator[Vector]:
             "other-info": ("data.not-authentic", "another info", sealed, b"other"),
             "changed-tag": ("data.not-authentic", "a changed tag", changed, b"info"),
             "changed-enc": (
-                "data.not-authentic", "a changed enc", sealed[:5] + bytes([sealed[5] ^ 1]) + sealed[6:], b"info",
+                "data.not-authentic",
+                "a changed enc",
+                sealed[:5] + bytes([sealed[5] ^ 1]) + sealed[6:],
+                b"info",
             ),
             "short": ("data.not-authentic", "shorter than enc", sealed[:40], b"info"),
         }  # fmt: skip

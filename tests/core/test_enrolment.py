@@ -248,7 +248,7 @@ def test_a_device_keys_salt_has_16_bytes(salt):
 
 @pytest.mark.parametrize("kind", ["device-key", "writer-key"])
 def test_a_key_file_comes_back_and_any_slip_is_named(kind):
-    """R-FACTOR-5: header, base64, checksum."""
+    """R-FACTOR-7: header, base64, checksum."""
     text = encode_key_file(kind, KEY)
     assert decode_key_file(kind, text.encode()) == KEY
     assert decode_key_file(kind, text.replace("\n", "\r\n").encode()) == KEY

@@ -14,7 +14,12 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from twinlock.core import audit, cbor, envelope, locks, opening, primitives, segments
 from twinlock.core.context import Context
+from twinlock.core.deployment import parse_deployment_card
+from twinlock.core.enrolment import decode_enrolment, unlock
 from twinlock.core.envelope import Field, GroupLock, Head
+from twinlock.core.factors.device_key import DeviceKeyFactor
+from twinlock.core.factors.passphrase import PassphraseFactor
+from twinlock.core.keyfile import decode_key_file
 from twinlock.core.ports import KeyRole, OuterSuite
 from twinlock.core.primitives import Kem, KemKey
 from twinlock.core.release import (
@@ -249,7 +254,39 @@ def walk_audit(given: Given) -> Given:
     return {"hashes": hashes}
 
 
+# --- enrolments ------------------------------------------------------------------------------
+
+
+def unlock_enrolment(given: Given) -> Given:
+    factors: list[Any] = []
+    if "passphrase" in given:
+        factors.append(PassphraseFactor(lambda: given["passphrase"]))
+    if "device_key" in given:
+        factors.append(DeviceKeyFactor(lambda: Secret(b(given["device_key"]))))
+    keys = unlock(decode_enrolment(b(given["enrolment"])), factors)
+    return {
+        "kem_public": keys.kem.public.hex(),
+        "signing_public": keys.signing.public.hex(),
+        "state_key": keys.state_key.reveal().hex(),
+    }
+
+
+def decode_key(given: Given) -> Given:
+    return {"key": decode_key_file(given["kind"], given["text"].encode()).reveal().hex()}
+
+
+def parse_card(given: Given) -> Given:
+    card = parse_deployment_card(given["text"])
+    return {
+        "deployment": card.deployment_id.hex(),
+        "fingerprint": card.identity_fingerprint.hex(),
+    }
+
+
 OPERATIONS = {
+    "unlock-enrolment": unlock_enrolment,
+    "decode-key-file": decode_key,
+    "parse-deployment-card": parse_card,
     "decode-cbor": decode_cbor,
     "encode-context": encode_context,
     "derive-kem-key": derive_kem_key,
