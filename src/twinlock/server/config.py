@@ -179,7 +179,7 @@ def render_config(config: Config) -> str:
         "",
         "[suites]",
         f"seal = {_quoted(config.seal_suite)}",
-        f"accept = [{', '.join(_quoted(name) for name in _names(config.accept))}]",
+        f"accept = [{', '.join(_quoted(name) for name in suite_names(config.accept))}]",
         "",
         "[writer]",
         f"name = {_quoted(config.writer_name)}",
@@ -202,7 +202,8 @@ def with_identity(config: Config, identity: bytes) -> Config:
     return replace(config, identity=identity)
 
 
-def _names(suites: frozenset[OuterSuite]) -> list[str]:
+def suite_names(suites: frozenset[OuterSuite]) -> list[str]:
+    """Return the names that stand for these outer suites, as in the configuration."""
     return [name for name, members in SUITE_NAMES.items() if members <= suites]
 
 

@@ -1,0 +1,114 @@
+"""Commands as functions of a ``Terminal``: the global options are added to each of them.
+
+So ``twinlock --json group list`` and ``twinlock group list --json`` are one command.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+
+from twinlock.cli.terminal import Terminal
+
+CONFIG_VARIABLE: Final = "TWINLOCK_CONFIG"
+DEFAULT_CONFIG: Final = Path("twinlock.toml")
+_PANEL: Final = "Global options"
+
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        metavar="FILE",
+        help="Configuration; default $TWINLOCK_CONFIG, else twinlock.toml.",
+        rich_help_panel=_PANEL,
+    ),
+]
+JsonOption = Annotated[
+    bool,
+    typer.Option("--json", help="One JSON object on stdout, errors too.", rich_help_panel=_PANEL),
+]
+QuietOption = Annotated[
+    bool, typer.Option("--quiet", "-q", help="Results only.", rich_help_panel=_PANEL)
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Globals:
+    """The global options as they stood before the command."""
+
+    config: Path | None = None
+    json: bool = False
+    quiet: bool = False
+
+
+def new_app(help_text: str, **settings: Any) -> typer.Typer:
+    """Return a group of commands."""
+    return typer.Typer(
+        help=help_text,
+        no_args_is_help=True,
+        rich_markup_mode="rich",
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+        **settings,
+    )
+
+
+def command(
+    app: typer.Typer, name: str, **settings: Any
+) -> Callable[[Callable[..., int | None]], Callable[..., int | None]]:
+    """Register ``function(terminal, ...)`` as the command ``name``.
+
+    Its docstring is the help text. It returns an exit code, or None for 0.
+    """
+
+    def register(function: Callable[..., int | None]) -> Callable[..., int | None]:
+        signature = inspect.signature(function, eval_str=True)
+        own = list(signature.parameters.values())[1:]
+
+        @wraps(function)
+        def run(ctx: typer.Context, **values: Any) -> int | None:
+            config, as_json, quiet = (values.pop(name) for name in ("config", "json", "quiet"))
+            return function(_terminal(ctx, Globals(config, as_json, quiet)), **values)
+
+        added = [
+            _keyword("config", ConfigOption, None),
+            _keyword("json", JsonOption, False),
+            _keyword("quiet", QuietOption, False),
+        ]
+        context = inspect.Parameter(
+            "ctx", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context
+        )
+        mine = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own]
+        everything = [context, *mine, *added]
+        run.__signature__ = signature.replace(parameters=everything)  # type: ignore[attr-defined]
+        run.__annotations__ = {p.name: p.annotation for p in everything}
+        app.command(name, **settings)(run)
+        return function
+
+    return register
+
+
+def _keyword(name: str, annotation: Any, default: Any) -> inspect.Parameter:
+    return inspect.Parameter(
+        name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation
+    )
+
+
+def _terminal(ctx: typer.Context, own: Globals) -> Terminal:
+    before = ctx.obj if isinstance(ctx.obj, Globals) else Globals()
+    return Terminal(
+        config=own.config or before.config or _config_of_environment(),
+        json=own.json or before.json,
+        quiet=own.quiet or before.quiet,
+    )
+
+
+def _config_of_environment() -> Path:
+    return Path(os.environ.get(CONFIG_VARIABLE) or DEFAULT_CONFIG)

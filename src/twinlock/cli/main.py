@@ -1,0 +1,90 @@
+"""``twinlock``: the command line. Each family of commands has a module of its own."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from twinlock.cli.command import ConfigOption, Globals, JsonOption, QuietOption, command, new_app
+from twinlock.cli.failure import EXIT_INTERRUPTED, interrupted, report
+from twinlock.cli.group import app as group_app
+from twinlock.cli.init import add_to as add_init
+from twinlock.cli.members import app as member_app
+from twinlock.cli.terminal import Terminal
+
+
+class _Root(TyperGroup):
+    """Every failure of every command ends here, and shows one face."""
+
+    def main(self, args: Sequence[str] | None = None, *rest: Any, **extra: Any) -> Any:
+        given = list(sys.argv[1:] if args is None else args)
+        extra["standalone_mode"] = False
+        try:
+            code = super().main(given, *rest, **extra)
+        except SystemExit:
+            raise
+        except BaseException as failure:  # noqa: BLE001 - the border: nothing passes unseen
+            sys.exit(_failed(failure, given))
+        if code == EXIT_INTERRUPTED:
+            interrupted()
+        sys.exit(code or 0)
+
+
+def _failed(failure: BaseException, given: Sequence[str]) -> int:
+    if isinstance(failure, KeyboardInterrupt):
+        return interrupted()
+    if type(failure).__name__ == "NoArgsIsHelpError":
+        # Its message is the help text.
+        print(getattr(failure, "format_message", str)())
+        return 2
+    return report(failure, as_json="--json" in given)
+
+
+app = new_app(
+    "Records that open only when a member and the HSM turn their keys together.",
+    cls=_Root,
+    epilog="Begin on a laptop with [bold]twinlock dev[/bold], on a server with "
+    "[bold]twinlock doctor[/bold] and [bold]twinlock init[/bold].",
+)
+
+
+@app.callback()
+def root(
+    ctx: typer.Context,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Take the global options."""
+    ctx.obj = Globals(config, as_json, quiet)
+
+
+@command(app, "version")
+def version(terminal: Terminal) -> None:
+    """Print the version."""
+    from importlib.metadata import PackageNotFoundError
+    from importlib.metadata import version as version_of
+
+    try:
+        number = version_of("twinlock")
+    except PackageNotFoundError:
+        number = "unknown"
+    terminal.result({"version": number}, f"twinlock {number}")
+
+
+app.add_typer(group_app, name="group")
+app.add_typer(member_app, name="member")
+add_init(app)
+
+
+def main() -> None:
+    """Run the command line."""
+    app(prog_name="twinlock")
+
+
+if __name__ == "__main__":
+    main()
