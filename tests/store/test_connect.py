@@ -141,7 +141,7 @@ def test_an_open_store_does_not_show_its_password(postgres_schema_url: str) -> N
 
 
 def test_values_stay_out_of_the_errors_of_the_database(store: SqlStore) -> None:
-    blob = bytes(range(64, 96))
+    blob = bytes(range(65, 91))
     store.members.put_member(b"a" * 16, "alice", blob)
     with pytest.raises(TwinlockError) as caught:
         store.members.put_member(b"b" * 16, "alice", blob)

@@ -106,7 +106,7 @@ class Database:
     def forget_connections_of_parent(self) -> None:
         """After a fork, leave the parent's connections alone and make new ones."""
         if not self._shared:
-            # Kept, because closing them here would end the parent's sessions.
+            # Kept, and so never closed here: https://www.sqlite.org/howtocorrupt.html, section 2.6.
             self._inherited.append(self._engine.pool)
             self._engine.dispose(close=False)
 
