@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from twinlock.core import segments
@@ -18,6 +18,7 @@ from twinlock.core.secret import Secret
 from twinlock.errors import CallerError, DataError, TwinlockError
 from twinlock.files import whole_file
 from twinlock.server.auditor import Auditor
+from twinlock.server.blocks import SeenBlocks
 from twinlock.server.opened import Opened
 from twinlock.server.records import ReadRecord
 from twinlock.server.requests import Pending, Request
@@ -31,6 +32,7 @@ class Ceremony:
     token: Callable[[], Token]
     auditor: Auditor
     clock: Clock
+    blocks: SeenBlocks = field(default_factory=SeenBlocks)
 
     def open(self, request: Request, release: bytes) -> list[Opened]:
         """Open every record of a request. Raises ``release.*``, EnvError; see ``Vault.open``."""
@@ -87,6 +89,8 @@ class Ceremony:
         self.auditor.admit(
             pending.message.request_id, pending.message.not_after, pending.digest, release
         )
+        with self._noting_failure(pending):
+            self.blocks.take(pending.transport.kid, message.session_key)
         return pending, message
 
     def _verified(
