@@ -306,7 +306,7 @@ class Agent:
         answerer.receive(shares)
         opened = answerer.open_all()
         with locked(self._path):
-            self._reload_counters()
+            self._reload()
             self._check_budget(examined, opened, approve)
             return self._sign(examined, opened, keys)
 
@@ -440,19 +440,14 @@ class Agent:
         for group_id in groups:
             self._state.accepted.pop(group_id, None)
 
-    def _reload_counters(self) -> None:
-        """Another run of this agent may have released meanwhile: its counters and budget count."""
-        if not self._path.exists():
-            return
-        stored = load_state(self._path).unlocked(self._unlocked())
-        if stored.counter > self._state.counter:
-            self._state.counter = stored.counter
-            self._state.previous = stored.previous
-            self._state.ledger = stored.ledger
+    def _reload(self) -> None:
+        """Another run of this agent may have released or followed meanwhile: all of it counts."""
+        if self._path.exists():
+            load_state(self._path).merge_into(self._state, self._unlocked())
 
     def _save(self) -> None:
         with locked(self._path):
-            self._reload_counters()
+            self._reload()
             save_state(self._path, self._state, self._unlocked())
 
     def _unlocked(self) -> MemberKeys:

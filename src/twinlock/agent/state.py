@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
@@ -32,12 +33,17 @@ _MAX_SIZE: Final = 256 << 20
 NO_RELEASE: Final = bytes(32)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class KnownGroup:
     """A group that this agent follows; ``verified``: through an invitation or by founding it."""
 
     state: GroupState
     verified: bool
+
+    @cached_property
+    def encoded(self) -> bytes:
+        """The state's snapshot; kept, because a large group's takes a while."""
+        return encode_state(self.state)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +86,7 @@ class MemberState:
                 self.counter,
                 self.previous,
                 self.audit_head,
-                [[encode_state(g.state), g.verified] for g in self.groups.values()],
+                [[g.encoded, g.verified] for g in self.groups.values()],
                 [i.to_text().reveal() for i in self.accepted.values()],
                 [i.to_text().reveal() for i in self.issued.values()],
                 [[g, [list(e) for e in spent]] for g, spent in self.ledger.spent.items()],
@@ -108,6 +114,42 @@ class LockedState:
 
     def unlocked(self, keys: MemberKeys) -> MemberState:
         """Authenticate the rest. Raises DataError ``agent.state-damaged``."""
+        state = MemberState(self.deployment_id, self.member_id, self.name, list(self.enrolments))
+        self.merge_into(state, keys)
+        return state
+
+    def merge_into(self, state: MemberState, keys: MemberKeys) -> None:
+        """Take over whatever this file knows and ``state`` does not: another run of the agent may
+        have released, followed a group or opened a session meanwhile. Pins never go back.
+
+        Raises DataError ``agent.state-damaged``.
+        """
+        identity, counter, previous, audit_head, groups, accepted, issued, spent, sessions = (
+            self._authentic_items(keys)
+        )
+        if state.identity is None:
+            state.identity = identity
+        if cbor.take_uint(counter) > state.counter:
+            state.counter = counter
+            state.previous = cbor.take_bytes(previous, 32)
+            state.audit_head = cbor.take_bytes(audit_head, 32)
+            state.ledger = BudgetLedger(
+                {g: [(minute, n) for minute, n in rows] for g, rows in spent}
+            )
+        ours = {known.encoded for known in state.groups.values()}
+        for raw, verified in groups:
+            if raw not in ours:
+                _merge_group(state, KnownGroup(decode_state(raw), bool(verified)))
+        for invitation in _invitations(accepted):
+            if invitation.group_id not in state.groups:
+                state.accepted.setdefault(invitation.group_id, invitation)
+        for invitation in _invitations(issued):
+            state.issued.setdefault(invitation.invitation_id, invitation)
+        nonces = {session.nonce for session in state.sessions}
+        stored = [AgentSession(nonce, digest, begun) for nonce, digest, begun in sessions]
+        state.sessions = [*(s for s in stored if s.nonce not in nonces), *state.sessions]
+
+    def _authentic_items(self, keys: MemberKeys) -> list[Any]:
         header = [self.deployment_id, self.member_id, self.name, [e.raw for e in self.enrolments]]
         if not equal(self._tag, _tag(keys.state_key, header, self._body)):
             raise DataError(
@@ -115,26 +157,13 @@ class LockedState:
                 "This member's state file was changed outside the agent.",
                 hint="Restore the file from its backup; a fresh one needs a new invitation.",
             )
-        items = cbor.decode_labelled(self._body, _BODY, 10, max_size=_MAX_SIZE)
-        _, identity, counter, previous, audit_head, groups, accepted, issued, spent, sessions = (
-            items
-        )
-        known = [KnownGroup(decode_state(raw), bool(verified)) for raw, verified in groups]
-        return MemberState(
-            self.deployment_id,
-            self.member_id,
-            self.name,
-            list(self.enrolments),
-            identity,
-            cbor.take_uint(counter),
-            cbor.take_bytes(previous, 32),
-            cbor.take_bytes(audit_head, 32),
-            {group.state.group_id: group for group in known},
-            {i.group_id: i for i in _invitations(accepted)},
-            {i.invitation_id: i for i in _invitations(issued)},
-            BudgetLedger({g: [(minute, n) for minute, n in rows] for g, rows in spent}),
-            [AgentSession(nonce, session, begun) for nonce, session, begun in sessions],
-        )
+        return cbor.decode_labelled(self._body, _BODY, 10, max_size=_MAX_SIZE)[1:]
+
+
+def _merge_group(state: MemberState, stored: KnownGroup) -> None:
+    known = state.groups.get(stored.state.group_id)
+    if known is None or stored.state.seq > known.state.seq:
+        state.groups[stored.state.group_id] = stored
 
 
 def decode_locked(raw: bytes) -> LockedState:
