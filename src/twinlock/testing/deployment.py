@@ -46,6 +46,7 @@ class MemoryDeployment:
     """What ``memory_vault`` makes. Use it as a context manager, or close it.
 
     ``token`` is the connection that founded the deployment; the vault has one of its own.
+    ``founding`` makes further members and groups.
     """
 
     config: Config
@@ -53,6 +54,7 @@ class MemoryDeployment:
     token: MemoryToken
     groups: Mapping[str, Group]
     members: Mapping[str, MemoryMember]
+    founding: Founding
     _answering: list[Answer]
     _ending: ExitStack
 
@@ -163,7 +165,9 @@ def memory_vault(
             name: founding.group(name, rules, [members[member].agent for member in names])
             for name, names in groups.items()
         }
-        return MemoryDeployment(founded, vault, token, made, members, answering, ending.pop_all())
+        return MemoryDeployment(
+            founded, vault, token, made, members, founding, answering, ending.pop_all()
+        )
 
 
 def _draft(folder: Path, like: Config | None) -> Config:
