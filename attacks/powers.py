@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from sqlalchemy import Connection, MetaData, Table, create_engine, text
 
 from attacks.places import Place
 from twinlock.core.context import record_bytes
-from twinlock.core.ports import Token
-from twinlock.core.statements import Directory, Statement
+from twinlock.core.ports import KeyRole, OuterSuite, Token, TokenKey, TransportKey
+from twinlock.core.primitives import SigningKey, sha256, signing_key_from_seed
+from twinlock.core.secret import Secret
+from twinlock.core.statements import (
+    Directory,
+    Statement,
+    identity_fingerprint,
+    token_key_statement,
+    transport_statement,
+)
 from twinlock.server import setup
 from twinlock.server.config import Config
 from twinlock.server.records import Sealed, SealedFile, SealedRow, Stored
@@ -194,3 +205,73 @@ def _now() -> int:
 
 def _record_id(place: Place) -> bytes:
     return record_bytes(place.context.record)
+
+
+def spki_of(key: SigningKey) -> bytes:
+    """Return the DER SubjectPublicKeyInfo of a P-256 key."""
+    point = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), key.public)
+    return point.public_bytes(
+        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+
+
+@dataclass(slots=True)
+class OwnToken:
+    """Keys in the attacker's own software, stated as if they were a token's."""
+
+    deployment_id: bytes
+    identity: SigningKey = field(default_factory=lambda: signing_key_from_seed(random_secret()))
+    log: SigningKey = field(default_factory=lambda: signing_key_from_seed(random_secret()))
+    audit: SigningKey = field(default_factory=lambda: signing_key_from_seed(random_secret()))
+    rsa: rsa.RSAPrivateKey = field(default_factory=lambda: rsa.generate_private_key(65537, 2048))
+
+    @property
+    def fingerprint(self) -> bytes:
+        """The fingerprint of the attacker's identity key."""
+        return identity_fingerprint(spki_of(self.identity))
+
+    def key(self, role: KeyRole, suite: OuterSuite | None = None) -> TokenKey:
+        """Return a key as a directory states it."""
+        if role is KeyRole.WRAPPING:
+            return TokenKey(role, self.kid(role), self.rsa_spki, suite)
+        pairs = {KeyRole.IDENTITY: self.identity, KeyRole.LOG: self.log, KeyRole.AUDIT: self.audit}
+        return TokenKey(role, self.kid(role), spki_of(pairs[role]))
+
+    @staticmethod
+    def kid(role: KeyRole) -> bytes:
+        """Return a CKA_ID."""
+        return sha256(b"own " + role.value.encode())[:16]
+
+    @property
+    def rsa_spki(self) -> bytes:
+        """The attacker's RSA key, for wrapping or transport."""
+        return self.rsa.public_key().public_bytes(
+            serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+        )
+
+    def state(self, key: TokenKey, sign: Callable[[bytes], bytes] | None = None) -> Statement:
+        """State a key, newer than any other; signed by this identity, or by ``sign``."""
+        now = int(time.time())
+        raw = token_key_statement(self.deployment_id, key, "own", now, now + 86400)
+        return Statement(raw, (sign or self.identity.sign)(raw))
+
+    def directory(self) -> tuple[Statement, ...]:
+        """A whole directory of this token."""
+        return tuple(self.state(self.key(r)) for r in KeyRole if r is not KeyRole.WRAPPING)
+
+    def transport(self, nonce: bytes) -> tuple[TransportKey, Statement]:
+        """A transport key whose private half the attacker has, stated to an agent."""
+        key = TransportKey(sha256(b"own transport")[:16], self.rsa_spki, "sha1")
+        now = int(time.time())
+        raw = transport_statement(self.deployment_id, key, now, now + 3600, nonce)
+        return key, Statement(raw, self.identity.sign(raw))
+
+    def decrypt(self, block: bytes) -> bytes:
+        """RSA-OAEP with SHA-1, as the transport key says."""
+        mgf = padding.MGF1(hashes.SHA1())
+        return self.rsa.decrypt(block, padding.OAEP(mgf, hashes.SHA1(), None))
+
+
+def random_secret() -> Secret:
+    """Return 32 random bytes."""
+    return Secret(os.urandom(32))

@@ -121,6 +121,7 @@ def examine(
     asked = tuple(
         _record(state, item.core, item.context, item.header, groups) for item in message.items
     )
+    _check_tokens(asked, groups, sha256(directory.identity.public))
     return ExaminedRequest(
         request_digest(bundle.request),
         message,
@@ -130,6 +131,23 @@ def examine(
         bundle.audit_head,
         sha256(directory.identity.public),
     )
+
+
+def _check_tokens(
+    asked: Iterable[AskedRecord], groups: dict[bytes, KnownGroup], identity: bytes
+) -> None:
+    """Check that every group asked for trusts this very token.
+
+    One group's admins may vouch for a new token; they must not speak for another group's records.
+    """
+    for group_id in {way.group_id for record in asked for way in record.ways}:
+        state = groups[group_id].state
+        if not equal(state.identity_fingerprint, identity):
+            raise DataError(
+                "group.identity",
+                f"Group {state.name} trusts another token than the one that asks here.",
+                hint="Do not release anything. Ask an admin whether the token was replaced.",
+            )
 
 
 def _check_addressed(state: MemberState, message: RequestMessage, helping: bool) -> None:
