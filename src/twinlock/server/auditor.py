@@ -38,16 +38,17 @@ class Auditor:
         self._directory = directory
         self._clock = clock
         self._signed_at = clock()
-        self._signed_seq = -1
+        self._signed_seq = self._last_seq = -1
 
     def admit(self, request_id: bytes, not_after: int, digest: bytes, release: bytes) -> None:
         """Consume a request and write its line, in one transaction, before anything is opened.
 
         Raises DataError ``release.replayed`` when the request was answered before.
         """
-        self._store.audit.consume_request(
+        line = self._store.audit.consume_request(
             request_id, not_after, self._builder(digest, release, OPENING)
         )
+        self._last_seq = line.seq
 
     def note(self, digest: bytes, outcome: str) -> None:
         """Add a line about how an opening ended."""
@@ -60,8 +61,8 @@ class Auditor:
     def sign_when_due(self) -> None:
         """Sign the chain's head if a minute or a thousand lines have passed."""
         due_by_time = self._clock() - self._signed_at >= SIGN_EVERY_SECONDS
-        tail = self._store.audit.tail() if due_by_time else None
-        if tail is not None and tail.next_seq - 1 > self._signed_seq:
+        due_by_lines = self._last_seq - self._signed_seq >= SIGN_EVERY_LINES
+        if self._last_seq > self._signed_seq and (due_by_time or due_by_lines):
             self.sign_head()
 
     def sign_head(self) -> None:
@@ -128,10 +129,19 @@ def verify_audit(
                 _follow_member(line, members, report)
             if on_line is not None:
                 on_line(line.seq)
+        _check_tail(store.audit.tail().next_seq, report)
     except DataError as error:
         report.problems.append(error.message)
     hashes.ended(report.lines)
     return report
+
+
+def _check_tail(next_seq: int, report: AuditReport) -> None:
+    if next_seq != report.lines:
+        report.problems.append(
+            f"the chain ends with line {report.lines - 1}, but its writer was at line "
+            f"{next_seq - 1}: its end was cut off"
+        )
 
 
 def _follow_member(

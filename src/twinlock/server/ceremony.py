@@ -31,6 +31,7 @@ class Ceremony:
     states: Callable[[], Mapping[bytes, GroupState]]
     token: Callable[[], Token]
     auditor: Auditor
+    forget_transport: Callable[[bytes], None]
     clock: Clock
     blocks: SeenBlocks = field(default_factory=SeenBlocks)
 
@@ -166,6 +167,8 @@ class Ceremony:
         try:
             yield
         except TwinlockError as error:
+            if error.code == "token.transport-gone":
+                self.forget_transport(pending.transport.kid)
             self.auditor.note(pending.digest, f"failed: {error.code}")
             raise
 

@@ -50,6 +50,12 @@ class TransportKeys:
                 current.statements[agent_nonce] = found
             return current.key, found
 
+    def forget(self, kid: bytes) -> None:
+        """Take note that the token lost a key, as it does with its session: make another one."""
+        with self._lock:
+            if self._current is not None and self._current.key.kid == kid:
+                self._current = None
+
     def retire_all(self) -> None:
         """Destroy every transport key: releases made for them never open again."""
         with self._lock:

@@ -6,6 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Final, Self
@@ -26,7 +27,7 @@ from twinlock.core.request import (
 )
 from twinlock.core.sealing import Sealer
 from twinlock.core.statements import Directory, Statement
-from twinlock.errors import CallerError, DataError
+from twinlock.errors import CallerError, DataError, EnvError
 from twinlock.files import whole_file
 from twinlock.server.auditor import Auditor, AuditReport, verify_audit
 from twinlock.server.ceremony import Ceremony
@@ -85,7 +86,9 @@ class Vault:
         self._auditor = Auditor(
             config.deployment_id, store, lambda: self.token, lambda: self.directory, clock
         )
-        self._ceremony = Ceremony(self._states, lambda: self.token, self._auditor, clock)
+        self._ceremony = Ceremony(
+            self._states, lambda: self.token, self._auditor, self._transport.forget, clock
+        )
         self._sealing = Sealing(
             config, store, writer, lambda: self.token, lambda: self.directory, randomness
         )
@@ -117,8 +120,11 @@ class Vault:
         """Destroy this process's transport keys, log out of the token, close the store."""
         with self._lock:
             if self._token is not None:
-                self._transport.retire_all()
-                self._token.close()
+                # A token that is out of reach has lost the session, and its keys with it.
+                with suppress(EnvError):
+                    self._transport.retire_all()
+                with suppress(EnvError):
+                    self._token.close()
                 self._token = None
         self._store.close()
 
