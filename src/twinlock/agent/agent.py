@@ -270,9 +270,14 @@ class Agent:
 
     # --- requests ----------------------------------------------------------------------------
 
-    def examine(self, request: bytes | AsksMembers) -> ExaminedRequest:
-        """Check a request and return what it asks for. Opens nothing. Raises like ``release``."""
-        return self._examine(self._bundle(request))
+    def examine(
+        self, request: bytes | AsksMembers, *, helping: bool = False
+    ) -> ExaminedRequest:
+        """Check a request and return what it asks for. Opens nothing. Raises like ``release``.
+
+        ``helping``: it is another member's, as for ``help_with``.
+        """
+        return self._examine(self._bundle(request), helping=helping)
 
     def describe(self, request: bytes | AsksMembers) -> str:
         """Say what a request asks, checked, in words for the member."""
@@ -316,9 +321,7 @@ class Agent:
         Returns the signed share message. Raises like ``release``, and
         ``share.requester-unknown``.
         """
-        bundle = decode_bundle(request)
-        examined = examine(self._state, bundle, now=self._clock(), helping=True)
-        self._group_keys.receive(bundle.keys)
+        examined = self._examine(decode_bundle(request), helping=True)
         keys = self._unlocked()
         requester_kid, items = Answerer(examined, self._group_keys, keys).seal_shares()
         if not items:
@@ -337,7 +340,6 @@ class Agent:
             self._clock(),
             tuple(items),
         )
-        self._keep_known(examined)
         self._save()
         return sign_message(message.encode(), keys.signing)
 
@@ -345,8 +347,8 @@ class Agent:
         raw = request if isinstance(request, bytes) else request.bind(self.hello())
         return decode_bundle(raw)
 
-    def _examine(self, bundle: RequestBundle) -> ExaminedRequest:
-        examined = examine(self._state, bundle, now=self._clock())
+    def _examine(self, bundle: RequestBundle, *, helping: bool = False) -> ExaminedRequest:
+        examined = examine(self._state, bundle, now=self._clock(), helping=helping)
         self._keep_known(examined)
         self._group_keys.receive(bundle.keys)
         return examined
