@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
@@ -90,6 +91,21 @@ class Trial:
                 raise AttackError(f"{kind}: the attempt neither broke nor held nor was refused")
         if attempt.result:
             self.broken[kind] += 1
+
+    def loot(self, kind: str, *, claimed: AbstractSet[Any], taken: AbstractSet[Any]) -> None:
+        """Compare what an attacker took with what the claim concedes: it must be exactly that.
+
+        More is broken. Less is an error in the real build: the claim would say too much, or the
+        attacker is a poor one. In a weakened build it must be more.
+        """
+        self.attempts[kind] += 1
+        if taken - claimed:
+            self.broken[kind] += 1
+        elif taken != claimed and not self.weakened:
+            missing = len(claimed - taken)
+            raise AttackError(
+                f"{kind}: {missing} of {len(claimed)} that the claim concedes missing"
+            )
 
 
 @dataclass(frozen=True, slots=True)

@@ -181,15 +181,11 @@ class Interface:
         how = byref(_mechanism(mechanism, parameter))
         return self._answer("WrapKey", how, CK_ULONG(wrapping_key), CK_ULONG(key))
 
-    def decrypt(
-        self, mechanism: int, parameter: Parameter, key: int, data: bytes
-    ) -> bytes | None:
+    def decrypt(self, mechanism: int, parameter: Parameter, key: int, data: bytes) -> bytes | None:
         """C_DecryptInit and C_Decrypt."""
         return self._run("Decrypt", mechanism, parameter, key, data)
 
-    def encrypt(
-        self, mechanism: int, parameter: Parameter, key: int, data: bytes
-    ) -> bytes | None:
+    def encrypt(self, mechanism: int, parameter: Parameter, key: int, data: bytes) -> bytes | None:
         """C_EncryptInit and C_Encrypt."""
         return self._run("Encrypt", mechanism, parameter, key, data)
 

@@ -89,9 +89,7 @@ def _target(world: World, reader: RecordReader, place: Place) -> Target:
         column = str(place.context.column)
         part = next(read.file.parts(head, prepared.context, column))
     stored = head.core.raw + head.header.raw + head.outer + part.ciphertext[:512]
-    return Target(
-        place, head.core.dek_id, head.header.commitment, prepared.outer, part, stored
-    )
+    return Target(place, head.core.dek_id, head.header.commitment, prepared.outer, part, stored)
 
 
 def half_open(api: Interface, target: Target) -> Target:
