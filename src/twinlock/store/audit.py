@@ -8,19 +8,29 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Final
 
 from sqlalchemy import Connection, delete, insert, select, tuple_, update
 
 from twinlock.errors import DataError, EnvError
 from twinlock.store.database import Database
+from twinlock.store.failures import conflict_means
 from twinlock.store.paging import paged
 from twinlock.store.schema import audit_heads, audit_lines, audit_tail, used_requests
-from twinlock.store.statements import inserted
 from twinlock.store.values import AuditHead, AuditLine, AuditTail, StoredLine
 
 BuildLine = Callable[[int, bytes], AuditLine]
 """Makes the line with this number on top of the 32-byte hash of the line before it. It runs while
 other writers wait: no input or output, no writing to the store."""
+
+
+# Every opening runs these, so they are built once.
+_USE: Final = insert(used_requests)
+_LINE: Final = insert(audit_lines)
+_ADVANCE: Final = update(audit_tail).where(audit_tail.c.id == 1)
+_TAIL: Final = select(audit_tail.c.next_seq, audit_tail.c.last_hash)
+# SQLite has no row locks and renders nothing here: its write transaction is the lock.
+_LOCKED_TAIL: Final = _TAIL.with_for_update()
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +50,8 @@ class AuditStore:
         Both are committed on return, so nothing may be opened before. Raises ``release.replayed``.
         """
         with self._database.write() as connection:
-            if not inserted(connection, used_requests, request_id=request_id, not_after=not_after):
-                raise DataError(
-                    "release.replayed",
-                    "This request was answered already.",
-                    hint="Ask for the records again; a release opens once.",
-                )
+            with conflict_means(_replayed()):
+                connection.execute(_USE, {"request_id": request_id, "not_after": not_after})
             return self._append(connection, build_line)
 
     def purge_requests(self, before: int) -> int:
@@ -100,20 +106,13 @@ class AuditStore:
         with self._database.callers_code():
             built = build_line(seq, last_hash)
         line = StoredLine(seq, built.line, built.line_hash)
-        connection.execute(
-            insert(audit_lines).values(seq=seq, line=line.line, line_hash=line.line_hash)
-        )
-        connection.execute(
-            update(audit_tail)
-            .where(audit_tail.c.id == 1)
-            .values(next_seq=seq + 1, last_hash=line.line_hash)
-        )
+        values = {"seq": seq, "line": line.line, "line_hash": line.line_hash}
+        connection.execute(_LINE, values)
+        connection.execute(_ADVANCE, {"next_seq": seq + 1, "last_hash": line.line_hash})
         return line
 
     def _tail(self, connection: Connection, *, lock: bool) -> AuditTail:
-        query = select(audit_tail.c.next_seq, audit_tail.c.last_hash)
-        # SQLite has no row locks and renders nothing here: its write transaction is the lock.
-        row = connection.execute(query.with_for_update() if lock else query).first()
+        row = connection.execute(_LOCKED_TAIL if lock else _TAIL).first()
         if row is None:
             raise EnvError(
                 "store.damaged",
@@ -121,3 +120,11 @@ class AuditStore:
                 hint="Stop writing to it, and restore a backup.",
             )
         return AuditTail(*row)
+
+
+def _replayed() -> DataError:
+    return DataError(
+        "release.replayed",
+        "This request was answered already.",
+        hint="Ask for the records again; a release opens once.",
+    )

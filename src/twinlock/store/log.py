@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from sqlalchemy import Connection, delete, exists, insert, select, update
 
@@ -12,6 +13,9 @@ from twinlock.store.database import Database
 from twinlock.store.schema import groups, log_entries, sealed_group_keys
 from twinlock.store.statements import inserted, replace
 from twinlock.store.values import LogEntry, LogHead, SealedGroupKey, StoredGroup
+
+# Every opening runs this, so it is built once.
+_HEADS: Final = select(groups.c.group_id, groups.c.head_seq, groups.c.head_hash)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +79,8 @@ class LogStore:
 
     def heads(self) -> dict[bytes, LogHead]:
         """Return the head of every group, by group id, in one snapshot."""
-        query = select(groups.c.group_id, groups.c.head_seq, groups.c.head_hash)
         with self._database.read() as connection:
-            return {row[0]: LogHead(row[1], row[2]) for row in connection.execute(query)}
+            return {row[0]: LogHead(row[1], row[2]) for row in connection.execute(_HEADS)}
 
     def groups(self) -> list[StoredGroup]:
         """Return all groups, ordered by id."""
