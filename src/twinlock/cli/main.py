@@ -9,12 +9,20 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from twinlock.cli.audit import app as audit_app
 from twinlock.cli.command import ConfigOption, Globals, JsonOption, QuietOption, command, new_app
+from twinlock.cli.dev import add_to as add_dev
+from twinlock.cli.doctor import add_to as add_doctor
 from twinlock.cli.failure import EXIT_INTERRUPTED, interrupted, report
 from twinlock.cli.group import app as group_app
 from twinlock.cli.init import add_to as add_init
 from twinlock.cli.members import app as member_app
+from twinlock.cli.open import add_to as add_open
+from twinlock.cli.release import add_to as add_release
+from twinlock.cli.request import add_to as add_request
+from twinlock.cli.seal import add_to as add_seal
 from twinlock.cli.terminal import Terminal
+from twinlock.cli.tokens import app as token_app
 
 
 class _Root(TyperGroup):
@@ -76,9 +84,14 @@ def version(terminal: Terminal) -> None:
     terminal.result({"version": number}, f"twinlock {number}")
 
 
+for add_to in (add_init, add_dev, add_doctor):
+    add_to(app)
+app.add_typer(token_app, name="token")
 app.add_typer(group_app, name="group")
 app.add_typer(member_app, name="member")
-add_init(app)
+for add_to in (add_seal, add_request, add_release, add_open):
+    add_to(app)
+app.add_typer(audit_app, name="audit")
 
 
 def main() -> None:

@@ -61,12 +61,20 @@ def ask_pin(terminal: Terminal) -> Secret:
     return Secret(terminal.ask_secret("PIN of the token: ").encode())
 
 
-def connect(config: Config, terminal: Terminal) -> Token:
+def needs_pin(config: Config) -> bool:
+    """Tell whether only a person can say the PIN."""
+    with needing_server():
+        from twinlock.token.uri import parse_uri
+    named = config.pin_file is not None or config.pin_env is not None
+    return not named and parse_uri(config.token_uri).pin_source is None
+
+
+def connect(config: Config, terminal: Terminal, *, pin: Secret | None = None) -> Token:
     """Connect the token by itself. Raises like ``connect_token``."""
     with needing_server():
         from twinlock.server.setup import connect_token
 
-    return connect_token(config, ask_pin=lambda: ask_pin(terminal))
+    return connect_token(config, ask_pin=lambda: ask_pin(terminal) if pin is None else pin)
 
 
 def open_store(config: Config) -> SqlStore:
@@ -77,8 +85,11 @@ def open_store(config: Config) -> SqlStore:
     return SqlStore.connect(config.store_url)
 
 
-def open_vault(config: Config, terminal: Terminal) -> Vault:
-    """Open the vault; the PIN is asked for where nothing else says it. Close it afterwards."""
+def open_vault(config: Config, terminal: Terminal, *, pin: Secret | None = None) -> Vault:
+    """Open the vault. Close it afterwards.
+
+    ``pin`` is used, or asked for, where the configuration does not say where it is.
+    """
     with needing_server():
         from twinlock.server.pins import FilePins
         from twinlock.server.setup import read_writer_key
@@ -87,7 +98,7 @@ def open_vault(config: Config, terminal: Terminal) -> Vault:
     return Vault(
         config,
         open_store(config),
-        lambda: connect(config, terminal),
+        lambda: connect(config, terminal, pin=pin),
         pins=FilePins(config.pins),
         writer=read_writer_key(config.writer_key),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import io
 import json
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -77,7 +78,21 @@ class Terminal:
             write_stdout(json.dumps({**data, **warned}, ensure_ascii=False) + "\n")
             return
         for item in shown:
-            self._out.print(_safe(item), soft_wrap=isinstance(item, str | Text))
+            self.print(item)
+
+    def print(self, item: RenderableType) -> None:
+        """Show something on stdout."""
+        out = self._out
+        if out.is_terminal:
+            out.print(_safe(item), soft_wrap=isinstance(item, str | Text))
+        else:
+            write_stdout(self.rendered(item))
+
+    def rendered(self, item: RenderableType) -> str:
+        """Return what ``print`` would show, without colours and line breaks of its own."""
+        into = io.StringIO()
+        Console(file=into, width=_WIDE, markup=False, emoji=False).print(_safe(item))
+        return "".join(f"{line.rstrip()}\n" for line in into.getvalue().splitlines())
 
     def say(self, *shown: RenderableType) -> None:
         """Say something beside the result; not with ``--quiet`` or ``--json``."""
