@@ -239,14 +239,15 @@ class Agent:
             (
                 s
                 for s in self._state.sessions
-                if now - s.begun < SESSION_RENEWAL and wanted in (None, s.session_hash)
+                if s.begun <= now < s.begun + SESSION_RENEWAL and wanted in (None, s.session_hash)
             ),
             None,
         )
         if found is None:
             nonce = self._randomness(32)
             found = AgentSession(nonce, wanted or sha256(nonce), now)
-            alive = [s for s in self._state.sessions if now - s.begun <= SESSION_LIFE]
+            # One begun in the future is left from before the clock was set back: none could use it.
+            alive = [s for s in self._state.sessions if s.begun <= now <= s.begun + SESSION_LIFE]
             self._state.sessions = [*alive[-7:], found]
         if keep:
             self._save()
@@ -270,9 +271,7 @@ class Agent:
 
     # --- requests ----------------------------------------------------------------------------
 
-    def examine(
-        self, request: bytes | AsksMembers, *, helping: bool = False
-    ) -> ExaminedRequest:
+    def examine(self, request: bytes | AsksMembers, *, helping: bool = False) -> ExaminedRequest:
         """Check a request and return what it asks for. Opens nothing. Raises like ``release``.
 
         ``helping``: it is another member's, as for ``help_with``.

@@ -15,6 +15,7 @@ from twinlock.core.membership import Invitation, Member
 from twinlock.core.ports import Randomness
 from twinlock.core.primitives import Kem
 from twinlock.core.secret import Secret
+from twinlock.files import locked
 
 
 def create_member(
@@ -71,15 +72,15 @@ def add_enrolment(
     path = state_path(find_home(unlock_with, home), name)
     stored = load_state(path)
     keys = unlock_any(stored.enrolments, unlock_with)
-    state = stored.unlocked(keys)
-    state.enrolments.append(
-        enrol(
-            keys.seed,
-            new_factors,
-            deployment_id=state.deployment_id,
-            member_id=state.member_id,
-            kem=keys.kem.kem,
-            randomness=randomness,
-        )
+    added = enrol(
+        keys.seed,
+        new_factors,
+        deployment_id=stored.deployment_id,
+        member_id=stored.member_id,
+        kem=keys.kem.kem,
+        randomness=randomness,
     )
-    save_state(path, state, keys)
+    with locked(path):
+        state = load_state(path).unlocked(keys)
+        state.enrolments.append(added)
+        save_state(path, state, keys)

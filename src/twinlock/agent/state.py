@@ -77,6 +77,9 @@ class MemberState:
     """Invitations that this admin handed out and that were not used yet, by invitation id."""
     ledger: BudgetLedger = field(default_factory=BudgetLedger)
     sessions: list[AgentSession] = field(default_factory=list)
+    in_file: frozenset[bytes] = frozenset()
+    """Invitation ids and session nonces that were in the file when this run last saw it: what is
+    in one of file and memory only was ended by the other."""
 
     def _body(self) -> bytes:
         return cbor.encode(
@@ -136,6 +139,9 @@ class LockedState:
             state.ledger = BudgetLedger(
                 {g: [(minute, n) for minute, n in rows] for g, rows in spent}
             )
+        state.enrolments += [
+            e for e in self.enrolments if e.raw not in {x.raw for x in state.enrolments}
+        ]
         ours = {known.encoded for known in state.groups.values()}
         for raw, verified in groups:
             if raw not in ours:
@@ -143,11 +149,18 @@ class LockedState:
         for invitation in _invitations(accepted):
             if invitation.group_id not in state.groups:
                 state.accepted.setdefault(invitation.group_id, invitation)
-        for invitation in _invitations(issued):
-            state.issued.setdefault(invitation.invitation_id, invitation)
-        nonces = {session.nonce for session in state.sessions}
-        stored = [AgentSession(nonce, digest, begun) for nonce, digest, begun in sessions]
-        state.sessions = [*(s for s in stored if s.nonce not in nonces), *state.sessions]
+        self._merge_lists(state, _invitations(issued), sessions)
+
+    def _merge_lists(self, state: MemberState, issued: list[Invitation], sessions: Any) -> None:
+        stored = {i.invitation_id: i for i in issued}
+        opened = {n: AgentSession(n, digest, begun) for n, digest, begun in sessions}
+        ours = {session.nonce: session for session in state.sessions}
+        seen = state.in_file
+        state.issued = {
+            i: state.issued.get(i) or stored[i] for i in _merged(state.issued, stored, seen)
+        }
+        state.sessions = [ours.get(n) or opened[n] for n in _merged(ours, opened, seen)]
+        state.in_file = frozenset({*stored, *opened})
 
     def _authentic_items(self, keys: MemberKeys) -> list[Any]:
         header = [self.deployment_id, self.member_id, self.name, [e.raw for e in self.enrolments]]
@@ -158,6 +171,13 @@ class LockedState:
                 hint="Restore the file from its backup; a fresh one needs a new invitation.",
             )
         return cbor.decode_labelled(self._body, _BODY, 10, max_size=_MAX_SIZE)[1:]
+
+
+def _merged(ours: Iterable[bytes], stored: Iterable[bytes], seen: frozenset[bytes]) -> list[bytes]:
+    """What both know, and what either added since they last agreed on ``seen``; stored first."""
+    mine, theirs = dict.fromkeys(ours), dict.fromkeys(stored)
+    kept = [key for key in theirs if key in mine or key not in seen]
+    return kept + [key for key in mine if key not in theirs and key not in seen]
 
 
 def _merge_group(state: MemberState, stored: KnownGroup) -> None:
@@ -193,6 +213,7 @@ def load_state(path: Path) -> LockedState:
 def save_state(path: Path, state: MemberState, keys: MemberKeys, *, new: bool = False) -> None:
     """Write a state file atomically; ``new`` refuses to replace one."""
     write_private(path, state.encode(keys.state_key), exclusive=new)
+    state.in_file = frozenset({*state.issued, *(session.nonce for session in state.sessions)})
 
 
 def _tag(state_key: Secret, header: list[Any], body: bytes) -> bytes:
