@@ -14,6 +14,7 @@ from typing import BinaryIO, Final
 from twinlock.core import segments
 from twinlock.core.context import Context
 from twinlock.core.envelope import (
+    MAX_HEAD_SIZE,
     AllLock,
     Field,
     Head,
@@ -244,7 +245,7 @@ def read_file_head(path: Path) -> tuple[Head, FileContent, bytes]:
                 hint="Upgrade Twinlock.",
             )
         size = int.from_bytes(start[4:8], "big")
-        if start[:4] != FILE_MAGIC or len(start) != 8 or size > 1 << 16:
+        if start[:4] != FILE_MAGIC or len(start) != 8 or size > MAX_HEAD_SIZE:
             raise _not_a_sealed_file()
         head, prefix = decode_file_head(file.read(size))
         offset = len(start) + size
