@@ -102,7 +102,7 @@ def _directory() -> Iterator[Vector]:
     replaced = (log[0].replace(LOG.spki, STRANGER.spki), log[1])
     cases: dict[str, tuple[str, str, list[tuple[bytes, bytes]]]] = {
         "good": (OK, "the key of each role", [root, log, wrapping]),
-        "newest": (OK, "the newest key of a role is current", [root, newer, log, wrapping]),
+        "newest": (OK, "the newest key of a role is current", [root, log, newer, wrapping]),
         "foreign": ("directory.identity", "no statement of the pinned identity", [log, wrapping]),
         "replaced": (NOT_AUTHENTIC, "a key was replaced", [root, replaced, wrapping]),
         "stranger": (NOT_AUTHENTIC, "a stranger stated the log key",

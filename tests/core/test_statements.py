@@ -222,8 +222,9 @@ def test_the_newest_valid_key_is_current_and_expired_ones_are_left_out():
     new = stated(KeyRole.LOG, b"2" * 16, begin=NOW - 5)
     future = stated(KeyRole.LOG, b"3" * 16, begin=NOW + 5)
     gone = stated(KeyRole.LOG, b"4" * 16, begin=NOW - 4, end=NOW - 1)
-    found = directory(ROOT, new, old, future, gone)
-    assert found.current(KeyRole.LOG).kid == b"2" * 16
+    for rows in ((new, old), (old, new)):
+        found = directory(ROOT, *rows, future, gone)
+        assert found.current(KeyRole.LOG).kid == b"2" * 16
     assert found.by_kid(b"3" * 16) is None
     assert found.by_kid(b"4" * 16) is None
     assert directory(ROOT, new, old, now=NOW - 50).current(KeyRole.LOG).kid == b"1" * 16
