@@ -150,6 +150,7 @@ def test_a_lost_session_is_said_once_and_then_made_anew() -> None:
         with pytest.raises(EnvError) as gone:
             rig.open_many([item])
         assert gone.value.code == "token.transport-gone"
+        token.destroy_transport_key(rig.transport.kid)
         rig.transport = token.generate_transport_key()
         fresh = rig.seal("rsa", [b"x"])
         assert rig.open_many([fresh]) == [[b"x"]]
@@ -220,6 +221,7 @@ from pathlib import Path
 from tests.token.rigs import MAKERS
 from twinlock.core.primitives import p256_point, verify
 from twinlock.errors import EnvError
+from twinlock.token.ck import Cka
 
 rig = MAKERS[sys.argv[1]](Path(sys.argv[2]))
 items = [rig.seal("aes", [b"x"])] * 20
@@ -234,6 +236,8 @@ child = os.fork()
 if child == 0:
     try:
         use()
+        with rig.token.pool.main() as login:
+            assert login.session.find({Cka.TOKEN: False}) == [], "the parent's objects are here"
         try:
             rig.open_many(items)
         except EnvError as error:

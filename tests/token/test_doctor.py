@@ -17,6 +17,7 @@ import pytest
 
 from tests.token.rigs import PIN, PKCS11, Rig, init_softhsm
 from twinlock.core.primitives import aes_key_unwrap
+from twinlock.token import levels
 from twinlock.token.ck import Cka, Ckr
 from twinlock.token.doctor import examine
 from twinlock.token.pkcs11_token import Pkcs11Token
@@ -205,4 +206,7 @@ def test_opencryptoki_is_refused_by_naming_what_it_lacks() -> None:
     missing = " ".join(report["missing"])
     for name in ("AES key wrap", "AES-GCM decryption", "ECDSA P-256 signatures"):
         assert name in missing
+    untried = {probe["name"] for probe in report["probes"] if probe["held"] is None}
+    assert {f"{levels.NAMES[level]} cannot be read" for level in levels.LEVELS} <= untried
+    assert {f"{levels.NAMES[level]} has one usage" for level in levels.LEVELS} <= untried
     assert found["refusals"] == {"transport": "token.unsupported"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -95,14 +96,12 @@ def test_a_failure_in_one_worker_waits_for_the_others(softhsm: Rig) -> None:
     assert softhsm.open_many(items) == [[b"x"]] * 100
 
 
-def test_what_a_token_writes_too_long_is_not_believed(softhsm: Rig) -> None:
+def test_a_plaintext_of_another_length_is_not_believed(softhsm: Rig) -> None:
     functions = softhsm.token.module.functions
     real = functions["Decrypt"]
     item = softhsm.seal("aes", [b"four"])
 
     def short(session: int, data: bytes, size: int, buffer: int, length: int) -> int:
-        import ctypes
-
         value = real(session, data, size, buffer, length)
         ctypes.c_ulong.from_address(length).value -= 1
         return value
