@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -10,7 +9,8 @@ from tests.server.world import DIAGNOSIS, World
 from twinlock.agent.agent import Agent
 from twinlock.agent.factors import DeviceKey
 from twinlock.core.envelope import decode_header, new_header
-from twinlock.core.ports import TransportKey
+from twinlock.core.membership import Policy
+from twinlock.core.ports import OuterSuite, TransportKey
 from twinlock.core.primitives import sha256
 from twinlock.core.request import (
     RequestBundle,
@@ -115,5 +115,6 @@ def other_item(world: World) -> RequestItem:
     return item
 
 
-def noise(size: int) -> bytes:
-    return os.urandom(size)
+def rules(**floors: Any) -> Policy:
+    """A group's policy that accepts every suite."""
+    return Policy(outer_suites=frozenset(OuterSuite), **floors)

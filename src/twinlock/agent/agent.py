@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -311,14 +312,14 @@ class Agent:
         opened = answerer.open_all()
         with locked(self._path):
             self._reload()
-            self._check_budget(examined, opened, approve)
+            self._check_budget(examined, _count_by_group(opened), approve)
             return self._sign(examined, opened, keys)
 
-    def help_with(self, request: bytes) -> bytes:
+    def help_with(self, request: bytes, *, approve: Approve | None = None) -> bytes:
         """Open this member's shares of another member's AND locks, sealed to that member.
 
-        Returns the signed share message. Raises like ``release``, and
-        ``share.requester-unknown``.
+        Shares count against the budgets like releases, and ``approve`` is asked as there. Returns
+        the signed share message. Raises like ``release``, and ``share.requester-unknown``.
         """
         examined = self._examine(decode_bundle(request), helping=True)
         keys = self._unlocked()
@@ -339,7 +340,12 @@ class Agent:
             self._clock(),
             tuple(items),
         )
-        self._save()
+        with locked(self._path):
+            self._reload()
+            counts = Counter(examined.group_of_share(i.position, i.lock, i.index) for i in items)
+            self._check_budget(examined, counts, approve)
+            self._state.ledger.spend(counts, self._clock())
+            save_state(self._path, self._state, keys)
         return sign_message(message.encode(), keys.signing)
 
     def _bundle(self, request: bytes | AsksMembers) -> RequestBundle:
@@ -353,9 +359,8 @@ class Agent:
         return examined
 
     def _check_budget(
-        self, examined: ExaminedRequest, opened: Sequence[OpenedLock], approve: Approve | None
+        self, examined: ExaminedRequest, counts: Mapping[bytes, int], approve: Approve | None
     ) -> None:
-        counts = _count_by_group(opened)
         now = self._clock()
         for group_id, count in counts.items():
             group = examined.groups[group_id].state
@@ -466,8 +471,5 @@ def find_home(factors: Iterable[Factor], home: str | Path | None) -> Path:
     return next((f.path.parent for f in factors if isinstance(f, DeviceKey)), Path())
 
 
-def _count_by_group(opened: Iterable[OpenedLock]) -> dict[bytes, int]:
-    counts: dict[bytes, int] = {}
-    for lock in opened:
-        counts[lock.group_id] = counts.get(lock.group_id, 0) + 1
-    return counts
+def _count_by_group(opened: Iterable[OpenedLock]) -> Counter[bytes]:
+    return Counter(lock.group_id for lock in opened)

@@ -36,3 +36,10 @@ class BudgetLedger:
         for group_id, count in counts.items():
             kept = [entry for entry in self.spent.get(group_id, []) if entry[0] > first]
             self.spent[group_id] = [*kept, (minute, count)]
+
+    def raise_to(self, other: BudgetLedger) -> None:
+        """Take over what another run booked: of each group, the ledger that counts more."""
+        for group_id, theirs in other.spent.items():
+            ours = self.spent.get(group_id, [])
+            if sum(count for _, count in theirs) > sum(count for _, count in ours):
+                self.spent[group_id] = list(theirs)

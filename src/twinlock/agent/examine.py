@@ -79,6 +79,11 @@ class ExaminedRequest:
         """How many DEKs are asked for through each group (the first way in of each record)."""
         return Counter(record.ways[0].group_id for record in self.records if record.ways)
 
+    def group_of_share(self, position: int, lock: int, index: int) -> bytes:
+        """Return the group whose share stands at an index of a record's AND lock."""
+        found = self.records[position].header.locks[lock]
+        return found.shares[index].group_id if isinstance(found, AllLock) else found.group_id
+
     def describe(self) -> str:
         """Say what is asked, by whom and why, in words for the member."""
         lines = [

@@ -132,13 +132,14 @@ class LockedState:
         )
         if state.identity is None:
             state.identity = identity
+        stored = BudgetLedger({g: [(minute, n) for minute, n in rows] for g, rows in spent})
         if cbor.take_uint(counter) > state.counter:
             state.counter = counter
             state.previous = cbor.take_bytes(previous, 32)
             state.audit_head = cbor.take_bytes(audit_head, 32)
-            state.ledger = BudgetLedger(
-                {g: [(minute, n) for minute, n in rows] for g, rows in spent}
-            )
+            state.ledger = stored
+        elif counter == state.counter:
+            state.ledger.raise_to(stored)
         state.enrolments += [
             e for e in self.enrolments if e.raw not in {x.raw for x in state.enrolments}
         ]
