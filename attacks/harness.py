@@ -71,6 +71,7 @@ class Trial:
     weakened: bool
     attempts: Counter[str] = field(default_factory=Counter)
     broken: Counter[str] = field(default_factory=Counter)
+    refused: Counter[tuple[str, str]] = field(default_factory=Counter)
 
     @contextmanager
     def attempt(self, kind: str, *refusals: str) -> Iterator[Attempt]:
@@ -84,6 +85,7 @@ class Trial:
             yield attempt
         except TwinlockError as error:
             refusal = refusal_of(error)
+            self.refused[kind, refusal] += 1
             if not self.weakened and not _fits(refusal, refusals):
                 raise AttackError(f"{kind}: refused with {refusal}, not with {refusals}") from error
         else:
@@ -200,6 +202,7 @@ class Result:
     broken: int
     broken_when_mutated: int
     unproven: tuple[str, ...]
+    refusals_when_mutated: tuple[tuple[str, str], ...]
     seconds: float
     error: str = ""
 

@@ -56,6 +56,7 @@ class Runner:
             real.broken.total(),
             sum(trial.broken.total() for trial in weak),
             tuple(sorted(set(real.attempts) - proved)),
+            tuple(sorted({refusal for trial in weak for refusal in trial.refused})),
             time.monotonic() - began,
             error,
         )
@@ -108,6 +109,7 @@ def _line(result: Result) -> str:
     lines = [f"{state:<7}{result.attack.id:<34}{counts}  {result.seconds:.1f} s"]
     if result.unproven:
         lines.append(f"       succeeded in no weakened build: {', '.join(result.unproven)}")
+        lines += [f"       there: {kind}: {why}" for kind, why in result.refusals_when_mutated]
     if result.error:
         lines.append(result.error)
     return "\n".join(lines)

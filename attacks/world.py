@@ -202,7 +202,16 @@ class World:
         self._copy(self._backup, self.folder)
         self.vault = _connect(self.config, self.clock)
         self.agents = {name: self.unlock(name) for name in self.agents}
-        self.follow()
+        # Tom does not let anybody tell his agent that he was removed.
+        self.follow(*(name for name in self.agents if name != self.removed.name))
+
+    def rewind(self) -> None:
+        """Set database and pins back and start the server anew; agents stay as they are."""
+        if self._saved is None:
+            raise LookupError("a world is rewound after it was built")
+        self.database.restore(self._saved)
+        shutil.copy2(self._backup / "pins", self.folder / "pins")
+        self.restart()
 
     def close(self) -> None:
         """Close the server and forget the world."""
