@@ -33,8 +33,14 @@ OAEP_HASH: Final = {
 _RSA_SIZES: Final = (2048, 3072, 4096)
 _UNCHECKED: Final = frozenset({Cka.LABEL, Cka.ID, Cka.CLASS})
 """Attributes that are no policy: the label is for people, the others found the object."""
-_BORN_HERE: Final[dict[int, bool]] = {Cka.ALWAYS_SENSITIVE: True, Cka.NEVER_EXTRACTABLE: True}
+_BORN_HERE: Final[dict[int, bool]] = {
+    Cka.ALWAYS_SENSITIVE: True,
+    Cka.NEVER_EXTRACTABLE: True,
+}
 """False for a key that was created from a known value or unwrapped (PKCS#11 v3.1, 4.9)."""
+_GENERATED: Final[dict[int, bool]] = {Cka.LOCAL: True}
+"""False for a derived key too. Those inherit the attributes above, and whoever derived one knows
+its value: the key that it was derived from encrypts the same data."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +216,7 @@ def _check_policy(calls: SessionCalls, handle: int, key: TokenKey, profile: Toke
     expected: dict[int, object] = {
         **long_lived(profile, key.role, key.suite, key.kid, ""),
         **_BORN_HERE,
+        **(_GENERATED if profile.local else {}),
     }
     for kind, value in expected.items():
         if kind in _UNCHECKED:

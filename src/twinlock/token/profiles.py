@@ -39,7 +39,8 @@ class TokenProfile:
 
     ``oaep_hash``: hash of OAEP and MGF1. ``gcm_max_bytes``: most ciphertext bytes in one call.
     ``gcm_iv_by_token``: the token makes its own GCM nonce, so it cannot seal. ``copyable``:
-    CKA_COPYABLE exists. ``refusals``: return values beyond the standard's that mean that the data
+    CKA_COPYABLE exists. ``local``: CKA_LOCAL tells keys that were generated in the token from those
+    that were derived or brought in. ``refusals``: return values beyond the standard's that mean that the data
     are not genuine. ``manufacturer``, ``model``: how the token names itself (lower-case prefixes).
     """
 
@@ -50,6 +51,7 @@ class TokenProfile:
     unwrap_template: UnwrapTemplate = UnwrapTemplate.NESTED
     allowed_mechanisms: bool = True
     copyable: bool = True
+    local: bool = True
     kw_value_len: KwValueLen = KwValueLen.OMITTED
     gcm_max_bytes: int | None = None
     gcm_iv_by_token: bool = False
@@ -81,6 +83,7 @@ _PROFILES = (
         unwrap_template=UnwrapTemplate.NONE,
         allowed_mechanisms=False,
         copyable=False,
+        local=False,
     ),
     TokenProfile(
         name="luna",
