@@ -101,6 +101,7 @@ class GroupBook:
             pins=[pin],
         )
         self._pins.advance(state.pin)
+        self._look_again()
         return state
 
     def append(self, proposal: Proposal, token: Token) -> GroupState:
@@ -132,6 +133,7 @@ class GroupBook:
             drop_keys_of=proposal.dropped,
         )
         self._pins.advance(after.pin)
+        self._look_again()
         return after
 
     def bundle(
@@ -159,6 +161,11 @@ class GroupBook:
         first = since.get(group_id, -1) + 1
         entries = self._store.log.entries(group_id, first)
         return GroupNews(group_id, tuple(entry.signed_entry for entry in entries))
+
+    def _look_again(self) -> None:
+        """What this process changed itself counts for it at once, for sealing too."""
+        with self._lock:
+            self._heads, self._looked_at = None, -1
 
     def _trusted(self, group_id: bytes) -> GroupState:
         with self._lock:
