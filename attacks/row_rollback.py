@@ -93,7 +93,8 @@ def rolled_back_to_members(world: World, trial: Trial) -> None:
     """To Kim, who followed the log to its end, and to Nora, who holds a fresh invitation."""
     group_id = world.groups["ward"].group_id
     place = world.place("tom-time-rsa-oaep")
-    nora = _newcomer(world)
+    nora = newcomer(world)
+    nora.card(world.agents["weber"].admin.invite(group_id))
     world.database.restore(world.removed.snapshot, _LOG)
     heads = world.database.rows("twinlock_groups")
     pins = MemoryPins()
@@ -110,13 +111,12 @@ def rolled_back_to_members(world: World, trial: Trial) -> None:
             attempt.says(world.removed.member_id in known.state.members)
 
 
-def _newcomer(world: World) -> Agent:
+def newcomer(world: World) -> Agent:
+    """Return the agent of somebody who is in no group yet."""
     home = world.folder / "devices" / "nora"
     key = DeviceKey.create(home / "device.key")
     create_member("nora", [key], deployment=setup.deployment_card(world.config), home=home)
-    nora = Agent.unlock("nora", key, home=home, clock=world.clock)
-    nora.card(world.agents["weber"].admin.invite(world.groups["ward"].group_id))
-    return nora
+    return Agent.unlock("nora", key, home=home, clock=world.clock)
 
 
 def _whole_log(database: DatabaseWriter, group_id: bytes) -> bytes:
