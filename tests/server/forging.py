@@ -6,11 +6,12 @@ import dataclasses
 import os
 from typing import Any
 
-from twinlock import Context, Vault
+from twinlock import Agent, Context, Release, Vault
 from twinlock.core.envelope import Layout, decode_value, encode_value, new_header
 from twinlock.core.locks import GroupTarget
 from twinlock.core.ports import KeyRole, OuterSuite
 from twinlock.core.primitives import SigningKey, signing_key_from_seed
+from twinlock.core.release import decode_release, sign_message, split_signed
 from twinlock.core.sealing import Sealer
 from twinlock.core.secret import Secret
 from twinlock.server.groups import Group
@@ -62,3 +63,9 @@ def planted(
         [GroupTarget(group.group_id, epoch.number, epoch.kem, epoch.public)],
     )
     return encode_value(head, fields[column])
+
+
+def signed_by(agent: Agent, release: Release, **changes: object) -> bytes:
+    """The same release with changes, signed by the member's own agent: the member lies."""
+    message = replace(decode_release(split_signed(release.raw)[0]), **changes)
+    return sign_message(message.encode(), agent._unlocked().signing)

@@ -9,23 +9,17 @@ from pathlib import Path
 
 import pytest
 
+from tests.server.forging import signed_by
 from tests.server.world import DIAGNOSIS, SUITES, World, world_in_memory, world_on_softhsm
 from twinlock import CallerError, DataError, TwinlockError
-from twinlock.agent.agent import Agent, Release
+from twinlock.agent.agent import Release
 from twinlock.core.release import (
     ReleaseMessage,
     decode_release,
-    sign_message,
     split_signed,
 )
 from twinlock.core.request import decode_bundle, decode_request
 from twinlock.server.requests import Request
-
-
-def signed_by(agent: Agent, release: Release, **changes: object) -> bytes:
-    """The same release with changes, signed by the member's own agent: the member lies."""
-    message = replace(decode_release(split_signed(release.raw)[0]), **changes)
-    return sign_message(message.encode(), agent._unlocked().signing)
 
 
 def two_records(world: World) -> Request:
