@@ -252,4 +252,4 @@ def test_a_key_that_does_not_wrap_is_refused():
         Sealer(WRITER, log_key, Stream("x")).seal_fields(
             CONTEXT, Layout.VALUE, {"c": b""}, [WARD.target]
         )
-    assert caught.value.code == "token.key-policy"
+    assert caught.value.code == "seal.key"

@@ -401,7 +401,9 @@ class Agent:
     ) -> Release:
         state, message, now = self._state, examined.message, self._clock()
         if examined.transport is None:
-            raise CallerError("request.not-mine", "This request is another member's.")
+            raise CallerError(
+                "release.helping", "This request is another member's: it can only be helped with."
+            )
         block, wrapped = wrap_release_keys(
             examined.transport, [o.release_key for o in opened], self._randomness
         )

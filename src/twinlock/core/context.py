@@ -53,7 +53,7 @@ class Context:
                 "context.reserved", f"{ROW_SCOPE!r} is not a column.", hint="Name the column."
             )
         for name in ("table", "column", "tenant", "purpose"):
-            _require_nfc(name, getattr(self, name) or "")
+            require_nfc(name, getattr(self, name) or "")
         if self.version is not None and not _is_version(self.version):
             raise CallerError(
                 "context.version", "A record version is a number from 0 up.", hint="Count from 1."
@@ -136,7 +136,7 @@ def record_bytes(record: RecordId) -> bytes:
         case int() if 0 <= record < 2**64:
             return record.to_bytes(8, "big")
         case str() if record:
-            _require_nfc("record", record)
+            require_nfc("record", record)
             return record.encode()
         case bytes() if record:
             return record
@@ -151,11 +151,12 @@ def record_bytes(record: RecordId) -> bytes:
     )
 
 
-def _require_nfc(name: str, value: str) -> None:
+def require_nfc(name: str, value: str) -> None:
+    """Check a declared text. Raises CallerError ``context.not-nfc``."""
     if not _is_unicode(value) or not unicodedata.is_normalized("NFC", value):
         raise CallerError(
             "context.not-nfc",
-            f"The {name} of this context is not Unicode text in normalization form C.",
+            f"The {name} is not Unicode text in normalization form C.",
             hint="Normalize it where it is declared, so that every reader computes the same bytes.",
         )
 

@@ -152,7 +152,7 @@ class Sealer:
         suite = self.wrapping.suite
         if suite is None:
             raise CallerError(
-                "token.key-policy", "This key does not wrap.", hint="Name a wrapping key."
+                "seal.key", "This token key does not wrap.", hint="Name a wrapping key."
             )
         header = new_header(commit(release_key, dek_id), suite, self.wrapping.kid, locks)
         binding = outer_binding(core.raw, context, header)

@@ -115,6 +115,10 @@ class DirectoryEntry:
     not_before: int
     not_after: int
 
+    def valid_at(self, now: int) -> bool:
+        """Whether the statement holds now, give or take the clocks' difference."""
+        return self.not_before - CLOCK_SKEW <= now <= self.not_after + CLOCK_SKEW
+
 
 def token_key_statement(
     deployment_id: bytes, key: TokenKey, serial: str, not_before: int, not_after: int
@@ -177,6 +181,7 @@ def verify_directory(
             entry.key
             for entry, _ in rows
             if entry.key.role is KeyRole.IDENTITY
+            and entry.valid_at(now)
             and equal(identity_fingerprint(entry.key.public), fingerprint)
         ),
         None,
@@ -190,7 +195,7 @@ def verify_directory(
     point = p256_point(identity.public)
     for _, statement in rows:
         verify(point, statement.raw, statement.signature)
-    valid = tuple(entry for entry, _ in rows if entry.not_before <= now <= entry.not_after)
+    valid = tuple(entry for entry, _ in rows if entry.valid_at(now))
     return Directory(identity, valid)
 
 

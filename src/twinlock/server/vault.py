@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import BinaryIO, Final, Self
 
 from twinlock.agent.agent import Release
-from twinlock.core.context import Context
+from twinlock.core.context import Context, require_nfc
 from twinlock.core.envelope import Layout
 from twinlock.core.locks import Target
 from twinlock.core.membership import GroupState, PinnedHead
@@ -303,6 +303,7 @@ class Vault:
         A record that is refused here (forged, damaged, of a suite not accepted) stays in the
         request with its error, and is not asked for. Raises CallerError ``request.size``.
         """
+        require_nfc("purpose", purpose)
         reader = RecordReader(self._config.deployment_id, self._config.accept, self._states())
         asked = []
         for context, stored in items:

@@ -43,25 +43,50 @@ _SQLSTATE_SUBJECTS = {
     "XX002": "damaged",
 }
 
-# Per subject: what happened, what to do next, whether trying again helps.
-_FACES = {
-    "locked": ("is locked by another writer", "Try again in a moment.", True),
-    "busy": ("has no free connection", "Try again in a moment, or serve fewer at once.", True),
-    "unreachable": ("cannot be reached", "Check that it runs, and try again.", True),
-    "full": ("has no space left", "Free disk space; nothing was written.", True),
-    "read-only": ("takes no writes", "Check file rights, or which server is the primary.", False),
-    "damaged": ("is damaged", "Stop writing to it, and restore a backup.", False),
-    "failed": ("failed unexpectedly", "The cause is in the operator's log.", False),
-}
-
 
 def translate(error: SQLAlchemyError, place: str) -> TwinlockError:
     """Return the error to raise for ``error``; ``place`` names the database without password."""
     if isinstance(error, StatementError) and isinstance(error.orig, TwinlockError):
         return error.orig
-    subject = _subject(error)
-    what, hint, retryable = _FACES[subject]
-    return EnvError(f"store.{subject}", f"The {place} {what}.", hint=hint, retryable=retryable)
+    return _faces(f"The {place}")[_subject(error)]
+
+
+def _faces(what: str) -> dict[str, EnvError]:
+    """Per subject: what happened, what to do next, whether trying again helps."""
+    again = "Try again in a moment."
+    return {
+        "locked": EnvError(
+            "store.locked", f"{what} is locked by another writer.", hint=again, retryable=True
+        ),
+        "busy": EnvError(
+            "store.busy", f"{what} has no free connection.", hint=again, retryable=True
+        ),
+        "unreachable": EnvError(
+            "store.unreachable",
+            f"{what} cannot be reached.",
+            hint="Check that it runs, and try again.",
+            retryable=True,
+        ),
+        "full": EnvError(
+            "store.full",
+            f"{what} has no space left.",
+            hint="Free disk space; nothing was written.",
+            retryable=True,
+        ),
+        "read-only": EnvError(
+            "store.read-only",
+            f"{what} takes no writes.",
+            hint="Check file rights, or which server is the primary.",
+        ),
+        "damaged": EnvError(
+            "store.damaged", f"{what} is damaged.", hint="Stop writing to it, and restore a backup."
+        ),
+        "failed": EnvError(
+            "store.failed",
+            f"{what} failed unexpectedly.",
+            hint="The cause is in the operator's log.",
+        ),
+    }
 
 
 @contextmanager
