@@ -67,5 +67,5 @@ def planted(
 
 def signed_by(agent: Agent, release: Release, **changes: object) -> bytes:
     """The same release with changes, signed by the member's own agent: the member lies."""
-    message = replace(decode_release(split_signed(release.raw)[0]), **changes)
+    message = dataclasses.replace(decode_release(split_signed(release.raw)[0]), **changes)
     return sign_message(message.encode(), agent._unlocked().signing)
