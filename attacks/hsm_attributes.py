@@ -35,8 +35,8 @@ _USAGES: Final = (
     *(Cka.ENCRYPT, Cka.DECRYPT, Cka.WRAP, Cka.UNWRAP),
     *(Cka.SIGN, Cka.VERIFY, Cka.DERIVE),
 )
-_OTHER_FLAGS: Final = {Cka.EXTRACTABLE: True, Cka.SENSITIVE: False}
-_LOCKED = {Cka.MODIFIABLE: True, Cka.COPYABLE: True}
+_OTHER_FLAGS: Final[dict[int, bool]] = {Cka.EXTRACTABLE: True, Cka.SENSITIVE: False}
+_LOCKED: Final[dict[int, bool]] = {Cka.MODIFIABLE: True, Cka.COPYABLE: True}
 _LONG_LIVED: Final = policy.long_lived
 _TRANSPORT: Final = policy.transport_private
 
@@ -124,19 +124,21 @@ def _keys(world: World, api: Interface) -> Iterator[_Key]:
 
 
 def _change(api: Interface, trial: Trial, key: _Key) -> None:
-    changes: dict[int, bool] = dict.fromkeys(set(_USAGES) - key.usages, True)
-    for kind, value in {**changes, **_OTHER_FLAGS, **_LOCKED}.items():
+    for kind, value in {**_more_usages(key), **_OTHER_FLAGS, **_LOCKED}.items():
         with trial.attempt("C_SetAttributeValue") as attempt:
             api.set(key.handle, {kind: value})
             attempt.says(_turned(api, key.handle, kind, value))
 
 
 def _copy(api: Interface, trial: Trial, key: _Key) -> None:
-    changes: dict[int, bool] = dict.fromkeys(set(_USAGES) - key.usages, True)
-    for kind, value in {**changes, **_OTHER_FLAGS}.items():
+    for kind, value in {**_more_usages(key), **_OTHER_FLAGS}.items():
         with trial.attempt("C_CopyObject") as attempt:
             copy = api.copy(key.handle, {Cka.TOKEN: False, kind: value})
             attempt.says(copy is not None and _turned(api, copy, kind, value))
+
+
+def _more_usages(key: _Key) -> dict[int, bool]:
+    return {usage: True for usage in _USAGES if usage not in key.usages}
 
 
 def _turned(api: Interface, handle: int, kind: int, value: bool) -> bool:

@@ -67,9 +67,11 @@ def hsm_replace_keys(world: World, trial: Trial) -> None:
     entries = world.vault.directory.entries
     with interface(world) as api:
         for entry in entries:
-            with trial.attempt("a second key with the same id", *_REFUSALS) as attempt:
-                with _made(token, api, entry.key):
-                    attempt.says(_taken_up(token, entry.key))
+            with (
+                trial.attempt("a second key with the same id", *_REFUSALS) as attempt,
+                _made(token, api, entry.key),
+            ):
+                attempt.says(_taken_up(token, entry.key))
         for entry in entries:
             for old in api.objects({Cka.ID: entry.key.kid}):
                 api.destroy(old)
@@ -77,25 +79,33 @@ def hsm_replace_keys(world: World, trial: Trial) -> None:
 
 
 def _in_its_place(token: Pkcs11Token, api: Interface, trial: Trial, key: TokenKey) -> None:
-    with trial.attempt("a key brought in from outside", *_REFUSALS) as attempt:
-        with _gone_after(api, key):
-            if api.create(_outside(token, key)) is None:
-                raise LookupError("the token takes no key from outside")
-            attempt.says(_taken_up(token, key))
+    with (
+        trial.attempt("a key brought in from outside", *_REFUSALS) as attempt,
+        _gone_after(api, key),
+    ):
+        if api.create(_outside(token, key)) is None:
+            raise LookupError("the token takes no key from outside")
+        attempt.says(_taken_up(token, key))
     if key.suite is not OuterSuite.TOKEN_AES:
-        with trial.attempt("a key made anew in the token", *_REFUSALS) as attempt:
-            with _made(token, api, key):
-                attempt.says(_taken_up(token, key))
+        with (
+            trial.attempt("a key made anew in the token", *_REFUSALS) as attempt,
+            _made(token, api, key),
+        ):
+            attempt.says(_taken_up(token, key))
         return
     # Nothing public tells an AES key that was made anew with a value that nobody knows: old records
     # do not open any more, new ones are as safe as before. A known value must be refused.
-    with trial.attempt("the AES key made anew or derived in the token", *_REFUSALS) as attempt:
-        with _gone_after(api, key):
-            value = _derived(token, api, key)
-            attempt.says(_taken_up(token, key) and _seals_under(api, key, value))
-    with trial.attempt("the AES key made anew or derived in the token") as attempt:
-        with _made(token, api, key):
-            attempt.says(not _taken_up(token, key) or _seals_under(api, key, value))
+    with (
+        trial.attempt("the AES key made anew or derived in the token", *_REFUSALS) as attempt,
+        _gone_after(api, key),
+    ):
+        value = _derived(token, api, key)
+        attempt.says(_taken_up(token, key) and _seals_under(api, key, value))
+    with (
+        trial.attempt("the AES key made anew or derived in the token") as attempt,
+        _made(token, api, key),
+    ):
+        attempt.says(not _taken_up(token, key) or _seals_under(api, key, value))
 
 
 def _taken_up(token: Pkcs11Token, key: TokenKey) -> bool:

@@ -145,7 +145,8 @@ class World:
         Returns column to plaintext. Raises whatever refuses it. ``stored`` instead of what lies in
         the database now.
         """
-        request = self.vault.request([(place.context, stored or self.stored(place))], purpose="x")
+        found = self.stored(place) if stored is None else stored
+        request = self.vault.request([(place.context, found)], purpose="x")
         release = self.release(request, place, member)
         return self.open(request, release, place)
 
