@@ -218,16 +218,17 @@ def test_a_role_that_is_not_stated_has_no_key(role, suite):
 
 def test_the_newest_valid_key_is_current_and_expired_ones_are_left_out():
     """R-STMT-6: so a rotation needs no clean-up."""
-    old = stated(KeyRole.LOG, b"1" * 16, begin=NOW - 100, end=NOW + 50)
-    new = stated(KeyRole.LOG, b"2" * 16, begin=NOW - 5)
-    future = stated(KeyRole.LOG, b"3" * 16, begin=NOW + 5)
-    gone = stated(KeyRole.LOG, b"4" * 16, begin=NOW - 4, end=NOW - 1)
+    root = stated(KeyRole.IDENTITY, b"i" * 16, begin=NOW - 1000)
+    old = stated(KeyRole.LOG, b"1" * 16, begin=NOW - 1000, end=NOW + 50)
+    new = stated(KeyRole.LOG, b"2" * 16, begin=NOW - 500)
+    future = stated(KeyRole.LOG, b"3" * 16, begin=NOW + 121)
+    gone = stated(KeyRole.LOG, b"4" * 16, begin=NOW - 400, end=NOW - 121)
     for rows in ((new, old), (old, new)):
         found = directory(ROOT, *rows, future, gone)
         assert found.current(KeyRole.LOG).kid == b"2" * 16
     assert found.by_kid(b"3" * 16) is None
     assert found.by_kid(b"4" * 16) is None
-    assert directory(ROOT, new, old, now=NOW - 50).current(KeyRole.LOG).kid == b"1" * 16
+    assert directory(root, new, old, now=NOW - 700).current(KeyRole.LOG).kid == b"1" * 16
 
 
 TYPES = {
@@ -312,3 +313,11 @@ def test_a_pinned_identity_that_is_no_p256_key_is_malformed():
     with pytest.raises(DataError) as caught:
         directory(row, fingerprint=fingerprint)
     assert caught.value.code == "key.malformed"
+
+
+def test_a_directory_whose_identity_statement_has_expired_is_refused():
+    """R-STMT-5: the pinned key itself has to be stated for now."""
+    expired = stated(KeyRole.IDENTITY, b"i" * 16, begin=NOW - 900, end=NOW - 121)
+    with pytest.raises(DataError) as caught:
+        directory(expired, LOG)
+    assert caught.value.code == "directory.identity"
