@@ -176,7 +176,11 @@ def attack(
     databases: bool = True,
     fresh: bool = False,
 ) -> Callable[[Run], Run]:
-    """Register an attack. ``claim``: a key of CLAIMS. ``attack``: number(s) in the attack list."""
+    """Register an attack.
+
+    ``claim``: a key of CLAIMS. ``attack``: its numbers in the list of attacks; none when it
+    measures a claim that the list does not name.
+    """
     numbers = (attack,) if isinstance(attack, int) else tuple(attack)
     if claim not in CLAIMS:
         raise AttackError(f"{id}: there is no claim {claim!r}")
