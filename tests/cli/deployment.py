@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -129,15 +130,30 @@ class Cli:
 
 def make_dev(folder: Path) -> Cli:
     """Make a deployment with ``twinlock dev`` in ``folder``/d, and a table file beside it."""
-    base = folder / "d"
-    cli = Cli(folder, {"PW": PASSPHRASE})
-    made = cli.run("dev", base, "--passphrase-env", "PW", "--json")
+    made = Cli(folder, {"PW": PASSPHRASE}).run("dev", "d", "--passphrase-env", "PW", "--json")
     assert made.code == 0, made
-    cli.env |= {
+    return _in(folder)
+
+
+def copy_dev(original: Cli, folder: Path) -> Cli:
+    """Copy a deployment with its token; the files that say where they are follow."""
+    old, new = original.folder / "d", folder / "d"
+    shutil.copytree(old, new, ignore=shutil.ignore_patterns("run"))
+    for name in ("softhsm2.conf", "twinlock.toml", "env"):
+        path = new / name
+        path.write_text(path.read_text().replace(str(old), str(new)))
+    return _in(folder)
+
+
+def _in(folder: Path) -> Cli:
+    base = folder / "d"
+    env = {
+        "PW": PASSPHRASE,
         "SOFTHSM2_CONF": str(base / "softhsm2.conf"),
         "TWINLOCK_CONFIG": str(base / "twinlock.toml"),
         "TWINLOCK_HOME": str(base / "members"),
     }
+    cli = Cli(folder, env)
     cli.file("patients.csv", CSV)
     return cli
 

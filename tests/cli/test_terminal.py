@@ -106,10 +106,9 @@ def test_a_traceback_is_shown_when_it_is_asked_for(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TWINLOCK_DEBUG", "1")
-    try:
+    with pytest.raises(KeyError) as caught:
         raise KeyError("value")
-    except KeyError as failure:
-        assert report(failure, as_json=False) == 70
+    assert report(caught.value, as_json=False) == 70
     assert "Traceback" in capsys.readouterr().err
 
 
