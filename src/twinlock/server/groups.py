@@ -12,6 +12,7 @@ from twinlock.core.membership import (
     PinnedHead,
     SignedEntry,
     apply,
+    check_against_pin,
     countersign_input,
     replay,
     with_countersignature,
@@ -116,6 +117,12 @@ class GroupBook:
             after = replay([signed.encode()], deployment_id=self._deployment_id)
         else:
             before = self._trusted(signed.entry.group_id)
+            if signed.entry.seq <= before.seq:
+                raise CallerError(
+                    "group.log-moved",
+                    "Somebody else changed the group since this proposal was signed.",
+                    hint="Follow the group, look at the new entries, and propose the change again.",
+                )
             after = apply(before, signed)
         self._check_identity(after)
         self._check_keys(signed, after, proposal)
@@ -187,24 +194,34 @@ class GroupBook:
             known, head = self._states.get(group_id), heads.get(group_id)
             if known is not None and head is not None and head.entry_hash == known.head:
                 continue
-            state = self._replayed(group_id, known, pin)
+            state = self._replayed(group_id, known, head, pin)
             self._check_identity(state)
             self._pins.advance(state.pin)
             self._states = {**self._states, group_id: state}
         self._heads = heads
 
-    def _replayed(self, group_id: bytes, known: GroupState | None, pin: PinnedHead) -> GroupState:
-        start = known if known is not None and known.seq <= pin.seq else None
+    def _replayed(
+        self, group_id: bytes, known: GroupState | None, head: LogHead | None, pin: PinnedHead
+    ) -> GroupState:
+        """Replay what is new, or, where the log did not simply grow, everything against all pins.
+
+        Then it shows as a rollback or a fork instead of as nothing new.
+        """
+        grew = known is not None and head is not None and known.seq < head.seq
+        start = known if known is not None and grew and known.seq <= pin.seq else None
         since = 0 if start is None else start.seq + 1
         entries = [entry.signed_entry for entry in self._store.log.entries(group_id, since)]
-        pins = [pin] if known is None else [pin, known.pin]
-        return replay(
+        state = replay(
             entries,
             deployment_id=self._deployment_id,
             start=start,
             log_key=self._directory().log_point,
-            pins=pins,
+            pins=[pin] if known is None else [pin, known.pin],
         )
+        if head is not None and state.seq <= head.seq:
+            claimed = PinnedHead(group_id, head.seq, head.entry_hash)
+            check_against_pin(claimed, state.seq, lambda _: state.head)
+        return state
 
     def _check_identity(self, state: GroupState) -> None:
         identity = self._directory().identity.public
