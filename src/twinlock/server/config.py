@@ -6,6 +6,7 @@ file's own folder. It holds no secret: the PIN comes from a file, the environmen
 
 from __future__ import annotations
 
+import json
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -20,6 +21,16 @@ SUITE_NAMES: Final[Mapping[str, frozenset[OuterSuite]]] = {
     "token-aes": frozenset({OuterSuite.TOKEN_AES}),
 }
 DEFAULT_SESSIONS: Final = 8
+
+_KNOWN: Final[Mapping[str, frozenset[str]]] = {
+    "deployment": frozenset({"id", "identity", "environment"}),
+    "token": frozenset({"uri", "profile", "reserved", "pin-file", "pin-env", "sessions"}),
+    "store": frozenset({"url"}),
+    "suites": frozenset({"seal", "accept"}),
+    "writer": frozenset({"name", "key"}),
+    "pins": frozenset({"file"}),
+}
+_ENVIRONMENTS: Final = ("production", "development")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,17 +79,14 @@ class _Reader:
     table: Mapping[str, Any]
 
     def config(self) -> Config:
-        known = {"deployment", "token", "store", "suites", "writer", "pins"}
-        unknown = set(self.table) - known
-        if unknown:
-            raise _invalid(f"it has the unknown section {sorted(unknown)[0]!r}")
+        self._check_names()
         seal = self._text("suites", "seal", "rsa-oaep")
         accept = self._list("suites", "accept", [seal])
         return Config(
             folder=self.folder,
             deployment_id=self._hex("deployment", "id", 16),
             identity=self._hex("deployment", "identity", 32),
-            production=self._text("deployment", "environment", "production") == "production",
+            production=self._environment() == "production",
             token_uri=self._text("token", "uri"),
             token_profile=self._optional("token", "profile"),
             token_reserved=self._optional("token", "reserved"),
@@ -92,6 +100,21 @@ class _Reader:
             writer_key=self._path("writer", "key") or self.folder / "writer.key",
             pins=self._path("pins", "file") or self.folder / "pins",
         )
+
+    def _check_names(self) -> None:
+        """Refuse what nobody would read: a misspelt setting must not fall back to a default."""
+        for section in self.table:
+            if section not in _KNOWN:
+                raise _invalid(f"it has the unknown section {section!r}")
+            for key in self._section(section):
+                if key not in _KNOWN[section]:
+                    raise _invalid(f"[{section}] has the unknown key {key!r}")
+
+    def _environment(self) -> str:
+        environment = self._text("deployment", "environment", "production")
+        if environment not in _ENVIRONMENTS:
+            raise _invalid(f"[deployment] environment is none of {', '.join(_ENVIRONMENTS)}")
+        return environment
 
     def _section(self, section: str) -> Mapping[str, Any]:
         found = self.table.get(section, {})
@@ -218,5 +241,5 @@ def _relative(path: Path | None, folder: Path) -> Path | None:
 
 
 def _quoted(text: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'
+    """A TOML basic string: JSON's escapes are a subset of TOML's, which adds U+007F."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
