@@ -27,6 +27,7 @@ from twinlock.core.primitives import equal, sha256
 from twinlock.core.request import (
     MAX_REQUEST_LIFE,
     RequestBundle,
+    RequestItem,
     RequestMessage,
     decode_request,
     request_digest,
@@ -108,7 +109,8 @@ def examine(
     message = decode_request(bundle.request)
     _check_addressed(state, message, helping)
     _check_fresh(message, now)
-    also = frozenset(head.group_id for head in message.heads) if helping else _partners(message)
+    headers = [decode_header(item.header) for item in message.items]
+    also = frozenset(head.group_id for head in message.heads) if helping else _partners(headers)
     directory, groups = follow(state, bundle.directory, bundle.news, now=now, also=also)
     check_heads(groups, message.heads)
     transport = None
@@ -123,8 +125,14 @@ def examine(
             now=now,
         )
         _check_transport(message, transport)
+    mine = frozenset(
+        group_id
+        for group_id, known in groups.items()
+        if known.verified and state.member_id in known.state.members
+    )
     asked = tuple(
-        _record(state, item.core, item.context, item.header, groups) for item in message.items
+        _record(state, item, header, mine)
+        for item, header in zip(message.items, headers, strict=True)
     )
     _check_tokens(asked, groups, sha256(directory.identity.public))
     return ExaminedRequest(
@@ -198,39 +206,32 @@ def _check_transport(message: RequestMessage, transport: TransportKey) -> None:
         )
 
 
-def _partners(message: RequestMessage) -> frozenset[bytes]:
+def _partners(headers: Iterable[LockHeader]) -> frozenset[bytes]:
     """Groups that only share an AND lock with one of ours: followed, but trusted with nothing."""
-    partners: set[bytes] = set()
-    for item in message.items:
-        for lock in decode_header(item.header).locks:
-            if isinstance(lock, AllLock):
-                partners.update(share.group_id for share in lock.shares)
-    return frozenset(partners)
+    return frozenset(
+        share.group_id
+        for header in headers
+        for lock in header.locks
+        if isinstance(lock, AllLock)
+        for share in lock.shares
+    )
 
 
 def _record(
-    state: MemberState,
-    core: bytes,
-    context: bytes,
-    header: bytes,
-    groups: dict[bytes, KnownGroup],
+    state: MemberState, item: RequestItem, header: LockHeader, mine: frozenset[bytes]
 ) -> AskedRecord:
-    shown, decoded = decode_context(context), decode_header(header)
+    shown = decode_context(item.context)
     if shown.deployment_id != state.deployment_id:
         raise DataError(
             "request.not-mine",
             "A record in this request belongs to another deployment.",
             hint="Do not release anything; tell an admin.",
         )
-    mine = {
-        group_id
-        for group_id, known in groups.items()
-        if known.verified and state.member_id in known.state.members
-    }
-    return AskedRecord(decode_core(core), shown, context, decoded, tuple(_ways(decoded, mine)))
+    ways = tuple(_ways(header, mine))
+    return AskedRecord(decode_core(item.core), shown, item.context, header, ways)
 
 
-def _ways(header: LockHeader, mine: set[bytes]) -> Iterable[WayIn]:
+def _ways(header: LockHeader, mine: frozenset[bytes]) -> Iterable[WayIn]:
     """Whole locks first: they need nobody else."""
     for number, lock in enumerate(header.locks):
         if isinstance(lock, GroupLock) and lock.group_id in mine:

@@ -104,11 +104,12 @@ class LockSealer:
                 "A record has 1 to 16 locks.",
                 hint="Name at least one group; many people belong in one group.",
             )
-        return tuple(self._seal(target) for target in targets)
+        commitment = commit(self.release_key, self.dek_id)
+        return tuple(self._seal(target, commitment) for target in targets)
 
-    def _seal(self, target: Target) -> Lock:
+    def _seal(self, target: Target, commitment: bytes) -> Lock:
         if isinstance(target, GroupTarget):
-            sealed = self._hpke(target, 0, 1, self.release_key)
+            sealed = self._hpke(target, 0, 1, self.release_key, commitment)
             return GroupLock(target.group_id, target.epoch, target.kem, sealed)
         count = len(target.groups)
         shares = split(self.release_key, count, self.randomness)
@@ -118,16 +119,17 @@ class LockSealer:
                     group.group_id,
                     group.epoch,
                     group.kem,
-                    self._hpke(group, index, count, shares[index]),
+                    self._hpke(group, index, count, shares[index], commitment),
                     commit_share(shares[index], self.dek_id, index),
                 )
                 for index, group in enumerate(target.groups)
             )
         )
 
-    def _hpke(self, group: GroupTarget, index: int, count: int, secret: Secret) -> bytes:
-        rc = commit(self.release_key, self.dek_id)
-        info = lock_info(self.core, self.context, group, index, count, rc)
+    def _hpke(
+        self, group: GroupTarget, index: int, count: int, secret: Secret, commitment: bytes
+    ) -> bytes:
+        info = lock_info(self.core, self.context, group, index, count, commitment)
         return hpke_seal(group.kem, group.public, info, secret.reveal())
 
 
