@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 
+from attacks.forge import Taken, take
 from attacks.harness import Mutation, Trial, attack, nothing, weakened
 from attacks.people import Insider
-from attacks.powers import OwnToken
+from attacks.powers import OwnToken, directory_of
+from attacks.row_keys import add_statement
 from attacks.world import World, group
 from twinlock.agent import examine
+from twinlock.core import sealing
 from twinlock.core.membership import (
     Policy,
     SetIdentity,
@@ -17,7 +21,8 @@ from twinlock.core.membership import (
     sign_entry,
     with_countersignature,
 )
-from twinlock.core.primitives import aes_key_unwrap, sha256
+from twinlock.core.ports import KeyRole
+from twinlock.core.primitives import aes_key_unwrap, gcm_open, sha256
 from twinlock.core.release import decode_release, split_signed
 from twinlock.core.request import (
     GroupNews,
@@ -25,6 +30,8 @@ from twinlock.core.request import (
     decode_hello,
     decode_request,
 )
+from twinlock.core.segments import cut_ciphertext
+from twinlock.errors import DataError
 
 
 @attack(
@@ -71,3 +78,53 @@ def identity_by_another_group(world: World, trial: Trial) -> None:
         session_key = own.decrypt(release.session_key)
         aes_key_unwrap(session_key, release.items[0].wrapped_release_key)
         attempt.broke()
+
+
+def _dek_in_clear(_: bytes, dek: bytes) -> bytes:
+    return dek + bytes(8)
+
+
+@attack(
+    id="own-wrapping-key",
+    claim="all-idle",
+    attack=36,
+    says="the token's identity key made to state the attacker's wrapping key; records follow",
+    mutations=[
+        Mutation(
+            "a DEK is not wrapped under a release key before the outer lock",
+            lambda: weakened((sealing, "aes_key_wrap", _dek_in_clear)),
+        )
+    ],
+)
+def own_wrapping_key(world: World, trial: Trial) -> None:
+    """Whoever has the HSM interface can have anything signed. The group's lock still stands."""
+    own = OwnToken(world.config.deployment_id)
+    suite = world.vault.token.rsa_oaep_suite
+    identity = directory_of(world.config).identity
+    key = own.key(KeyRole.WRAPPING, suite)
+    token = world.vault.token
+    statement = own.state(key, lambda raw: token.sign(identity.kid, raw))
+    add_statement(world.database, statement)
+    world.restart()
+    for place in world.places:
+        if place.suite == "rsa-oaep" and place.layout != "file":
+            world.database.put(place, world.seal(place))
+            taken = take(world, place)
+            assert taken.head.header.wrapping_kid == key.kid
+            with trial.attempt("the outer lock opened with his own key") as attempt:
+                wrapped = own.decrypt(taken.head.outer)[:40]
+                attempt.says(
+                    _decrypts(taken, place.context.encode(world.config.deployment_id), wrapped)
+                )
+
+
+def _decrypts(taken: Taken, context: bytes, wrapped: bytes) -> bool:
+    """Whether what the attacker holds decrypts the content: as it is, or as a key of itself."""
+    (column, field), *_ = taken.fields.items()
+    core = taken.head.core.raw
+    part = cut_ciphertext(core, context, column, field.prefix, field.ciphertext)[0]
+    for key in (wrapped[:32], wrapped[8:], sha256(wrapped)):
+        with suppress(DataError):
+            gcm_open(key, part.nonce, part.ciphertext, part.aad)
+            return True
+    return False

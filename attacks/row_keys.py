@@ -142,14 +142,14 @@ def replaced_token_keys(world: World, trial: Trial) -> None:
     for role in (KeyRole.WRAPPING, KeyRole.LOG, KeyRole.AUDIT):
         key = own.key(role, suite if role is KeyRole.WRAPPING else None)
         with trial.attempt(f"the {role.value} key", "data.not-authentic:signature") as attempt:
-            _add(world.database, own.state(key))
+            add_statement(world.database, own.state(key))
             world.restart()
             attempt.says(world.vault.directory.current(role, key.suite).public == key.public)
         world.rewind()
     with trial.attempt("the whole directory, identity included", "directory.identity") as attempt:
         world.database.delete("twinlock_statements")
         for statement in own.directory():
-            _add(world.database, statement)
+            add_statement(world.database, statement)
         world.restart()
         attempt.says(world.vault.directory.current(KeyRole.LOG).kid == own.kid(KeyRole.LOG))
     world.rewind()
@@ -157,12 +157,13 @@ def replaced_token_keys(world: World, trial: Trial) -> None:
     with trial.attempt("a new identity by the old one", "data.not-authentic:signature") as attempt:
         heir = own.state(own.key(KeyRole.IDENTITY), lambda raw: token.sign(identity.kid, raw))
         for statement in (heir, own.state(own.key(KeyRole.LOG))):
-            _add(world.database, statement)
+            add_statement(world.database, statement)
         world.restart()
         attempt.says(world.vault.directory.current(KeyRole.LOG).kid == own.kid(KeyRole.LOG))
 
 
-def _add(database: DatabaseWriter, statement: Statement) -> None:
+def add_statement(database: DatabaseWriter, statement: Statement) -> None:
+    """Put a statement into the token directory as the newest."""
     last = max((row["position"] for row in database.rows("twinlock_statements")), default=0)
     database.insert(
         "twinlock_statements",

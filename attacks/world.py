@@ -100,6 +100,7 @@ class World:
     removed: Insider = field(init=False)
     places: tuple[Place, ...] = PLACES
     _saved: Snapshot | None = None
+    _original: Config = field(init=False)
 
     # --- what the honest application does --------------------------------------------------------
 
@@ -194,11 +195,11 @@ class World:
     def reset(self) -> None:
         """Set everything back to what it was after building, and restart server and agents."""
         if self._saved is None:
-            self._saved = self.database.snapshot()
+            self._saved, self._original = self.database.snapshot(), self.config
             self._copy(self.folder, self._backup)
             return
         self.vault.close()
-        self.clock.later = 0
+        self.config, self.clock.later = self._original, 0
         self.database.restore(self._saved)
         self._copy(self._backup, self.folder)
         self.vault = _connect(self.config, self.clock)
