@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 from attacks.harness import Mutation, Trial, attack, nothing, weakened
 from attacks.hsm_interface import interface, live_token
@@ -11,7 +11,7 @@ from attacks.live_loot import rob, transport_keys
 from attacks.places import Place
 from attacks.world import SUITES, World
 from twinlock.core import sealing
-from twinlock.core.release import decode_release, split_signed
+from twinlock.core.release import ReleaseItem, decode_release, split_signed
 from twinlock.core.request import MAX_REQUEST_LIFE
 from twinlock.core.secret import Secret
 from twinlock.server import ceremony
@@ -30,7 +30,7 @@ from twinlock.token.structures import Attributes
 _TRANSPORT: Final = policy.transport_private
 
 
-def _any_record(_: Ceremony, request: Request, pending: Pending, item: Any) -> ReadRecord:
+def _any_record(_: Ceremony, request: Request, pending: Pending, item: ReleaseItem) -> ReadRecord:
     record = request.asked[pending.positions[item.position]].record
     if record is None:
         raise LookupError("the other record was refused")
