@@ -15,6 +15,8 @@ from typing import BinaryIO, ParamSpec, Self, TypeVar
 
 from twinlock.agent.agent import Release
 from twinlock.core.context import Context
+from twinlock.core.membership import GroupState, PinnedHead
+from twinlock.core.proposal import Proposal
 from twinlock.server.auditor import AuditReport
 from twinlock.server.config import Config
 from twinlock.server.groups import Group
@@ -58,9 +60,34 @@ class AsyncVault:
         await asyncio.to_thread(self._executor.shutdown)
         await asyncio.to_thread(self._vault.close)
 
+    @property
+    def vault(self) -> Vault:
+        """The vault itself; what it does may wait, so use it in a thread."""
+        return self._vault
+
     async def group(self, name: str) -> Group:
         """Return a trusted group by name."""
         return await self._run(self._vault.group, name)
+
+    async def group_state(self, group: Group) -> GroupState:
+        """Return a group's verified state."""
+        return await self._run(self._vault.group_state, group)
+
+    async def group_states(self) -> Mapping[bytes, GroupState]:
+        """Return all trusted groups' verified states, by id."""
+        return await self._run(self._vault.group_states)
+
+    async def trust_group(self, pin: PinnedHead) -> GroupState:
+        """Begin to trust a group that others founded."""
+        return await self._run(self._vault.trust_group, pin)
+
+    async def append(self, proposal: bytes | Proposal) -> GroupState:
+        """Verify, countersign and append a member's proposal."""
+        return await self._run(self._vault.append, proposal)
+
+    async def group_bundle(self, hello: bytes) -> bytes:
+        """Return what the agent that said ``hello`` needs to follow its groups."""
+        return await self._run(self._vault.group_bundle, hello)
 
     async def seal(
         self, value: str | bytes, *, to: To, context: Context, suite: str | None = None
@@ -114,6 +141,10 @@ class AsyncVault:
         """Bind a request to an agent: ``Request.bind`` signs in the token, so it waits."""
         return await self._run(request.bind, hello)
 
+    async def assist(self, request: Request, hello: bytes, bundle: bytes) -> bytes:
+        """Return what another member's agent needs to help with an AND lock of ``bundle``."""
+        return await self._run(request.assist, hello, bundle)
+
     async def open(self, request: Request, release: Release | bytes) -> list[Opened]:
         """Open a request's records."""
         return await self._run(self._vault.open, request, release)
@@ -124,9 +155,9 @@ class AsyncVault:
         """Open a request's one sealed file to a path."""
         await self._run(self._vault.open_file, request, release, destination)
 
-    async def verify_audit(self) -> AuditReport:
-        """Verify the whole audit chain."""
-        return await self._run(self._vault.verify_audit)
+    async def verify_audit(self, on_line: Callable[[int], None] | None = None) -> AuditReport:
+        """Verify the whole audit chain; ``on_line`` is called in the executor's thread."""
+        return await self._run(self._vault.verify_audit, on_line)
 
     async def _run(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         loop = asyncio.get_running_loop()

@@ -176,8 +176,15 @@ class Vault:
         return self._groups.by_name(name, self._clock())
 
     def group_state(self, group: Group) -> GroupState:
-        """Return a group's verified state."""
-        return self._states()[group.group_id]
+        """Return a group's verified state. Raises CallerError ``group.unknown``."""
+        state = self._states().get(group.group_id)
+        if state is None:
+            raise CallerError(
+                "group.unknown",
+                f"This server does not trust group {group.name!r}.",
+                hint="See `twinlock group list`; trust one with `twinlock group trust`.",
+            )
+        return state
 
     def group_states(self) -> Mapping[bytes, GroupState]:
         """Return all trusted groups' verified states, by id."""
