@@ -155,9 +155,9 @@ class AsyncVault:
         """Open a request's one sealed file to a path."""
         await self._run(self._vault.open_file, request, release, destination)
 
-    async def verify_audit(self, on_line: Callable[[int], None] | None = None) -> AuditReport:
+    async def verify_audit(self, *, on_line: Callable[[int], None] | None = None) -> AuditReport:
         """Verify the whole audit chain; ``on_line`` is called in the executor's thread."""
-        return await self._run(self._vault.verify_audit, on_line)
+        return await self._run(self._vault.verify_audit, on_line=on_line)
 
     async def _run(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         loop = asyncio.get_running_loop()
