@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from twinlock.agent.state import KnownGroup, MemberState
-from twinlock.core.membership import GroupState, PinnedHead, replay
+from twinlock.core.membership import GroupState, PinnedHead, SignedEntry, replay
 from twinlock.core.request import GroupHead, GroupNews
 from twinlock.core.statements import Directory, Statement, verify_directory
 from twinlock.errors import CallerError, DataError
@@ -41,11 +41,7 @@ def check_heads(groups: dict[bytes, KnownGroup], heads: Iterable[GroupHead]) -> 
     for head in heads:
         known = groups.get(head.group_id)
         if known is None or (known.state.seq, known.state.head) != (head.seq, head.head):
-            raise DataError(
-                "log.fork",
-                "The server works with another state of a group than the log that it sent.",
-                hint="Do not release anything. Compare the group's fingerprint with an admin.",
-            )
+            raise _fork()
 
 
 def _directory(
@@ -96,9 +92,10 @@ def _advance(
 ) -> KnownGroup:
     known = state.groups.get(log.group_id)
     if known is not None:
-        if not log.entries:
+        unseen = _unseen(known.state, log)
+        if not unseen.entries:
             return known
-        replayed = _replay(state, log, known.state, log_key, ())
+        replayed = _replay(state, unseen, known.state, log_key, ())
         return KnownGroup(replayed, known.verified)
     invitation = state.accepted.get(log.group_id)
     if invitation is not None:
@@ -111,6 +108,20 @@ def _advance(
             hint="Ask an admin of the group for an invitation, outside the server.",
         )
     return KnownGroup(_replay(state, log, None, log_key, ()), verified=False)
+
+
+def _unseen(state: GroupState, log: GroupNews) -> GroupNews:
+    """Leave out what this agent followed since it said how far it is: a request seen twice, or
+    news that came by another way. Raises ``log.fork`` if that is not what it followed.
+    """
+    unseen = []
+    for raw in log.entries:
+        signed = SignedEntry.decode(raw)
+        if signed.entry.seq > state.seq:
+            unseen.append(raw)
+        elif signed.entry.seq == state.seq and signed.head != state.head:
+            raise _fork()
+    return GroupNews(log.group_id, tuple(unseen))
 
 
 def _replay(
@@ -134,3 +145,11 @@ def _replay(
             hint="Ask for a new request; if it happens again, tell an admin.",
         )
     return replayed
+
+
+def _fork() -> DataError:
+    return DataError(
+        "log.fork",
+        "The server works with another state of a group than the log that it sent.",
+        hint="Do not release anything. Compare the group's fingerprint with an admin.",
+    )
