@@ -116,7 +116,8 @@ class Terminal:
             return False
         self._err.print(Text(f"{visible(question)} [y/N] "), end="", soft_wrap=True)
         answer = sys.stdin.readline()
-        if not answer.endswith("\n"):
+        if not sys.stdin.isatty():
+            # Nobody's Enter ended the line.
             self._err.print()
         return answer.strip().lower() in ("y", "yes")
 
