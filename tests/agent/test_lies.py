@@ -89,6 +89,14 @@ def uncountersigned_news(liar: Liar) -> None:
     liar.say(heads=(GroupHead(state.group_id, state.seq + 1, entry_hash),))
 
 
+def other_last_entry(liar: Liar) -> None:
+    """The entry that this agent followed last, with another signature; its head is another."""
+    group_id = liar.world.ward.group_id
+    last = SignedEntry.decode(liar.world.vault.store.log.entries(group_id)[-1].signed_entry)
+    other = replace(last, signatures=(replace(last.signatures[0], signature=bytes(64)),))
+    liar.send(news=(GroupNews(group_id, (other.encode(),)),))
+
+
 def foreign_group(liar: Liar) -> None:
     """A group that the member was never invited to, with a lock for it."""
     office = liar.world.groups["data-office"]
@@ -237,21 +245,7 @@ LIES: dict[str, tuple[Lie, str]] = {
         "log.fork",
     ),
     "an entry that the token did not countersign": (uncountersigned_news, "log.countersignature"),
-    "an entry twice": (
-        lambda liar: liar.send(
-            news=(
-                GroupNews(
-                    liar.world.ward.group_id,
-                    (
-                        liar.world.vault.store.log.entries(liar.world.ward.group_id)[
-                            -1
-                        ].signed_entry,
-                    ),
-                ),
-            )
-        ),
-        "log.broken-chain",
-    ),
+    "another entry in the place of one that was followed": (other_last_entry, "log.fork"),
     "a group without invitation": (foreign_group, "group.not-invited"),
     "another group's log": (relabelled_log, "log.wrong-group"),
     "a group key of its own": (replaced_group_key, "group.key-replaced"),
