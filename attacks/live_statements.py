@@ -39,7 +39,7 @@ _LONG: Final = 1 << 40
 def live_statements_in_advance(world: World, trial: Trial) -> None:
     """Afterwards he has the database and the line to the agents, but signs nothing more."""
     forger, now = Forger(world), world.clock()
-    raw, old = hello_of(world, "kim")
+    _, old = hello_of(world, "kim")
     sign = forger.hsm_signs
     guesses = [bytes(32), b"\xff" * 32, old.member_id * 2, old.session_hash]
     ahead = [
