@@ -39,7 +39,7 @@ _SIGNATURE_SIZE: Final = 64
 _FULL: Final = segments.SEGMENT_SIZE + TAG_SIZE
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Sealed:
     """A self-contained sealed value."""
 

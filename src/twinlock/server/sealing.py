@@ -53,7 +53,7 @@ class Sealing:
         self._token = token
         self._directory = directory
         self._randomness = randomness
-        self._wrapping: dict[str, TokenKey] = {}
+        self._wrapping: tuple[Directory | None, dict[str, TokenKey]] = (None, {})
         self._reserved: dict[bytes, int] = {}
         self._lock = threading.Lock()
 
@@ -102,14 +102,19 @@ class Sealing:
         self._store.counters.add(f"seals/{kid.hex()}", seals, AES_SEAL_LIMIT)
 
     def _wrapping_key(self, name: str | None) -> TokenKey:
-        chosen = name or self._config.seal_suite
-        found = self._wrapping.get(chosen)
+        chosen, directory = name or self._config.seal_suite, self._directory()
+        # One object for both, since other threads may seal while the directory is read again.
+        read_from, known = self._wrapping
+        if read_from is not directory:
+            known = {}
+            self._wrapping = (directory, known)
+        found = known.get(chosen)
         if found is None:
-            found = self._directory().current(KeyRole.WRAPPING, self._suite(chosen))
-            self._wrapping[chosen] = found
+            found = directory.current(KeyRole.WRAPPING, self._suite(chosen, directory))
+            known[chosen] = found
         return found
 
-    def _suite(self, name: str) -> OuterSuite:
+    def _suite(self, name: str, directory: Directory) -> OuterSuite:
         wanted = SUITE_NAMES.get(name)
         if wanted is None:
             raise CallerError(
@@ -117,7 +122,7 @@ class Sealing:
                 f"There is no suite {name!r}.",
                 hint=f"There are {', '.join(SUITE_NAMES)}.",
             )
-        entries = self._directory().entries
+        entries = directory.entries
         stated = {entry.key.suite for entry in entries if entry.key.role is KeyRole.WRAPPING}
         for suite in sorted(wanted & self._config.accept, reverse=True):
             if suite in stated:

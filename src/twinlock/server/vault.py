@@ -50,6 +50,9 @@ from twinlock.server.setup import connect_token, load_directory, read_writer_key
 from twinlock.server.transport import TransportKeys
 from twinlock.store.sql import SqlStore
 
+DIRECTORY_LIFE: Final = 60
+"""Seconds for which the token directory counts before it is read again."""
+
 _CHUNK: Final = 1 << 16
 
 
@@ -78,6 +81,7 @@ class Vault:
         self._token: Token | None = None
         self._directory: Directory | None = None
         self._statements: list[Statement] = []
+        self._read_at = 0
         self._lock = threading.RLock()
         self._groups = GroupBook(config.deployment_id, store, pins, lambda: self.directory)
         self._transport = TransportKeys(
@@ -156,13 +160,27 @@ class Vault:
 
     @property
     def directory(self) -> Directory:
-        """The verified token directory."""
+        """The verified token directory, read again every minute: keys may be added meanwhile."""
         with self._lock:
-            if self._directory is None:
-                self._statements, self._directory = load_directory(
-                    self._store, self._config, self._clock()
-                )
-            return self._directory
+            now, known = self._clock(), self._directory
+            if known is None or not self._read_at <= now < self._read_at + DIRECTORY_LIFE:
+                self._statements, known = load_directory(self._store, self._config, now)
+                self._hold_new_keys(known)
+                self._directory, self._read_at = known, now
+            return known
+
+    def _hold_new_keys(self, directory: Directory) -> None:
+        held = set() if self._directory is None else {e.key for e in self._directory.entries}
+        new = [entry.key for entry in directory.entries if entry.key not in held]
+        if self._token is not None and new:
+            self._token.load_keys(new)
+
+    def _know_wrapping_keys(self, kids: Iterable[bytes]) -> None:
+        """Have the directory read again if a record names a key that was made since."""
+        if not {entry.key.kid for entry in self.directory.entries}.issuperset(kids):
+            with self._lock:
+                self._read_at = -DIRECTORY_LIFE
+            _ = self.directory
 
     @property
     def auditor(self) -> Auditor:
@@ -318,6 +336,7 @@ class Vault:
                 asked.append(Asked(context, reader.read(context, stored)))
             except DataError as error:
                 asked.append(Asked(context, None, error))
+        self._know_wrapping_keys(a.record.head.header.wrapping_kid for a in asked if a.record)
         return Request(self._desk(), asked, purpose)
 
     def open(self, request: Request, release: Release | bytes) -> list[Opened]:
