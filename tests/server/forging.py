@@ -6,6 +6,9 @@ import dataclasses
 import os
 from typing import Any
 
+from sqlalchemy import text
+
+from tests.server.world import World
 from twinlock import Agent, Context, Release, Vault
 from twinlock.core.envelope import Layout, decode_value, encode_value, new_header
 from twinlock.core.locks import GroupTarget
@@ -69,3 +72,9 @@ def signed_by(agent: Agent, release: Release, **changes: object) -> bytes:
     """The same release with changes, signed by the member's own agent: the member lies."""
     message = dataclasses.replace(decode_release(split_signed(release.raw)[0]), **changes)
     return sign_message(message.encode(), agent._unlocked().signing)
+
+
+def execute(world: World, statement: str, **values: object) -> None:
+    """Change the database behind the server's back."""
+    with world.vault.store._database.write() as connection:
+        assert connection.execute(text(statement), values).rowcount

@@ -8,9 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
 
-from tests.server.forging import flipped, signed_by, with_outer
+from tests.server.forging import execute, flipped, signed_by, with_outer
 from tests.server.world import DIAGNOSIS, LETTER, World
 from twinlock import DataError, EnvError, SealedFile, TwinlockError
 from twinlock.core import audit
@@ -178,11 +177,6 @@ def test_an_empty_chain_is_sound_and_gets_no_head(memory: World) -> None:
 
 
 # --- what is done to the chain -------------------------------------------------------------------
-
-
-def execute(world: World, statement: str, **values: object) -> None:
-    with world.vault.store._database.write() as connection:
-        assert connection.execute(text(statement), values).rowcount
 
 
 def rewrite(world: World, seq: int, line: AuditLine) -> None:

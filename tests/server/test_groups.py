@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.server.forging import planted
-from tests.server.test_auditing import execute
+from tests.server.forging import execute, planted
 from tests.server.world import DIAGNOSIS, World, world_in_memory
 from twinlock import CallerError, Context, DataError, TwinlockError, Vault
 from twinlock.core.membership import (
