@@ -34,8 +34,10 @@ class BudgetLedger:
         """Book a release, and forget what is older than an hour."""
         minute, first = now // 60, (now - HOUR) // 60
         for group_id, count in counts.items():
-            kept = [entry for entry in self.spent.get(group_id, []) if entry[0] > first]
-            self.spent[group_id] = [*kept, (minute, count)]
+            by_minute = dict(entry for entry in self.spent.get(group_id, []) if entry[0] > first)
+            # One entry a minute: the state file stays small however many releases there are.
+            by_minute[minute] = by_minute.get(minute, 0) + count
+            self.spent[group_id] = sorted(by_minute.items())
 
     def raise_to(self, other: BudgetLedger) -> None:
         """Take over what another run booked: of each group, the ledger that counts more."""
