@@ -52,10 +52,15 @@ def _row(name: str, suite: str, context: Context, locks: str = "ward or emergenc
     return Place(f"{name}-{suite}", "row", suite, locks, context, content, reader, helper)
 
 
-def _file(name: str, suite: str, context: Context, locks: str = "ward or emergency") -> Place:
+def _file(
+    name: str,
+    suite: str,
+    context: Context,
+    locks: str = "ward or emergency",
+    size: int = SEGMENT_SIZE * 2 + 100,
+) -> Place:
     reader, helper = _people(locks)
-    text = f"secret page of {name} in {suite}; ".encode()
-    content = (text * SEGMENT_SIZE)[: SEGMENT_SIZE * 2 + 100]
+    content = (f"secret page of {name} in {suite}; ".encode() * SEGMENT_SIZE)[:size]
     column = str(context.column)
     place = f"{name}-{suite}"
     return Place(place, "file", suite, locks, context, {column: content}, reader, helper)
@@ -89,6 +94,7 @@ def _places(suite: str) -> Iterator[Place]:
     yield _file("scan-2", suite, Context(table="scan", record=n + 2, column="image"))
     office = Context(table="scan", record=n + 3, column="image")
     yield _file("scan-office", suite, office, "data-office")
+    yield _file("note", suite, Context(table="note", record=n + 1, column="text"), size=60)
     for place in (
         _value("tom-time", suite, diagnosis(n + 7), "ward"),
         _row("tom-row", suite, Context(table="chart", record=n + 7), "ward"),
