@@ -53,9 +53,9 @@ class RowWriter(Protocol):
 
 
 def explain(error: TwinlockError) -> str:
-    """Return an error in few words, for a cell."""
-    words = "not authentic" if error.code == "data.not-authentic" else error.message
-    return f"{words} [{error.code}]"
+    """Return an error in few words, for a cell: bytes that are no record of ours are forged too."""
+    forged = error.code.startswith(("data.", "format.", "suite."))
+    return f"{'not authentic' if forged else error.message} [{error.code}]"
 
 
 def text_of(value: bytes) -> str:
