@@ -102,11 +102,14 @@ def aes_key_wrap(wrapping_key: bytes, key: bytes) -> bytes:
 
 def aes_key_unwrap(wrapping_key: bytes, wrapped: bytes) -> bytes:
     """Reverse ``aes_key_wrap``. Raises ``data.not-authentic``."""
+    # Keys are deleted before anything is raised: error reporters log local variables.
     if len(wrapped) != KEY_SIZE + 8:
+        del wrapping_key
         raise not_authentic("AES key wrap: wrong length")
     try:
         return keywrap.aes_key_unwrap(wrapping_key, wrapped)
     except (keywrap.InvalidUnwrap, ValueError) as error:
+        del wrapping_key
         raise not_authentic("AES key wrap: integrity check failed") from error
 
 
@@ -117,10 +120,12 @@ def gcm_seal(key: bytes, nonce: bytes, plaintext: bytes, aad: bytes) -> bytes:
 
 def gcm_open(key: bytes, nonce: bytes, ciphertext: bytes, aad: bytes) -> bytes:
     """Reverse ``gcm_seal``. Raises ``data.not-authentic``."""
-    if len(nonce) != NONCE_SIZE:
-        raise not_authentic("AES-GCM: wrong nonce length")
     try:
-        return AESGCM(key).decrypt(nonce, ciphertext, aad)
+        cipher = AESGCM(key)
+        del key
+        if len(nonce) != NONCE_SIZE:
+            raise not_authentic("AES-GCM: wrong nonce length")
+        return cipher.decrypt(nonce, ciphertext, aad)
     except (InvalidTag, ValueError) as error:
         raise not_authentic("AES-GCM: tag mismatch") from error
 
