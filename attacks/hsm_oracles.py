@@ -114,6 +114,7 @@ def hsm_raw_rsa(world: World, trial: Trial) -> None:
             lambda: weakened((SessionCalls, "decrypt", _decrypt_again)),
         ),
     ],
+    databases=False,
 )
 def hsm_padding_oracle(world: World, trial: Trial) -> None:
     """Whoever writes rows sends blocks in O; a member sends them in releases of his own."""

@@ -64,6 +64,7 @@ _STORED: Final = Mutation(
     attack=7,
     says="every record with every key, mechanism and guess that the HSM interface allows",
     mutations=[_NO_INNER_LOCK, _GUESSABLE, _STORED],
+    databases=False,
 )
 def hsm_stored_records(world: World, trial: Trial) -> None:
     """O is decrypted first: the PIN suffices for that. Everything else must end at W."""
