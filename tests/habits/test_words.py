@@ -79,7 +79,7 @@ def test_functions_stay_small() -> None:
         for node in ast.walk(module.tree)
         if isinstance(node, Function)
     }
-    assert _beyond(lengths, nine_of_ten=40, most=80) == []
+    assert _beyond(lengths, nine_of_ten=40, most=100) == []
 
 
 def test_every_module_and_every_public_name_has_a_docstring() -> None:
