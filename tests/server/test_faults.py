@@ -96,10 +96,16 @@ def test_sealing_in_a_failing_token_says_so(ended: dict[str, list[str]]) -> None
 # --- a token that is not there -------------------------------------------------------------------
 
 
-@pytest.fixture
-def founded(tmp_path: Path, softhsm_uri: str) -> Config:
-    config, _ = found_on_softhsm(tmp_path, softhsm_uri)
+@pytest.fixture(scope="module")
+def original(softhsm_uri: str, tmp_path_factory: pytest.TempPathFactory) -> Config:
+    config, _ = found_on_softhsm(tmp_path_factory.mktemp("original"), softhsm_uri)
     return config
+
+
+@pytest.fixture
+def founded(original: Config, tmp_path: Path) -> Config:
+    """A deployment without groups."""
+    return copy_of(original, tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -178,12 +178,14 @@ def world_on_softhsm(
 
 def copy_of(config: Config, folder: Path) -> Config:
     """The same deployment with its files copied, as on another machine or from a backup."""
-    for name in ("store.db", "pins", "writer.key"):
-        shutil.copy(config.folder / name, folder / name)
+    for name in ("store.db", "pins", "writer.key", "pin"):
+        if (config.folder / name).exists():
+            shutil.copy(config.folder / name, folder / name)
     return dataclasses.replace(
         config,
         folder=folder,
         store_url=f"sqlite:///{folder}/store.db",
         pins=folder / "pins",
         writer_key=folder / "writer.key",
+        pin_file=folder / "pin",
     )
