@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -22,15 +23,24 @@ from attacks.hsm_interface import (
     interface,
     live_token,
 )
+from attacks.hsm_loot import half_open, targets
 from attacks.world import World
 from twinlock.core.ports import OuterSuite, TokenKey
 from twinlock.core.primitives import gcm_seal
+from twinlock.server.sealing import Sealing
 from twinlock.token import keys
-from twinlock.token.ck import Cka, Ckm
-from twinlock.token.keys import HeldKey, KeyRing
+from twinlock.token.ck import Cka, Ckm, Cko
+from twinlock.token.keys import HeldKey, KeyRing, read_modulus
 from twinlock.token.pkcs11_token import Pkcs11Token
-from twinlock.token.policy import P256_PARAMS, long_lived, long_lived_public, secret_key
+from twinlock.token.policy import (
+    P256_PARAMS,
+    RSA_EXPONENT,
+    long_lived,
+    long_lived_public,
+    secret_key,
+)
 from twinlock.token.pool import Login
+from twinlock.token.spki import rsa_spki
 from twinlock.token.structures import Attributes
 
 _REFUSALS: Final = ("token.key-replaced", "token.key-policy")
@@ -52,12 +62,29 @@ _NOT_BORN: Final = Mutation(
 )
 
 
+_OF_DIRECTORY: Final = Sealing._wrapping_key
+_attacked: list[Pkcs11Token] = []
+
+
+def _of_token(sealing: Sealing, name: str) -> TokenKey:
+    key = _OF_DIRECTORY(sealing, name)
+    with _attacked[0].pool.main() as login:
+        (public,) = login.session.find({Cka.CLASS: Cko.PUBLIC_KEY, Cka.ID: key.kid})
+        return replace(key, public=rsa_spki(read_modulus(login.calls, public), RSA_EXPONENT))
+
+
+_FROM_TOKEN: Final = Mutation(
+    "writers take public keys from the token",
+    lambda: weakened((Sealing, "_wrapping_key", _of_token)),
+)
+
+
 @attack(
     id="hsm-replace-keys",
     claim="hsm",
     attack=9,
     says="a second key under the same id and label; the key destroyed and made anew or brought in",
-    mutations=[_ID_ALONE, _NOT_BORN],
+    mutations=[_ID_ALONE, _NOT_BORN, _FROM_TOKEN],
     databases=False,
     fresh=True,
 )
@@ -76,6 +103,12 @@ def hsm_replace_keys(world: World, trial: Trial) -> None:
             for old in api.objects({Cka.ID: entry.key.kid}):
                 api.destroy(old)
             _in_its_place(token, api, trial, entry.key)
+            if entry.key.suite is token.rsa_oaep_suite:
+                with (
+                    trial.attempt("sealed to the attacker's key") as attempt,
+                    _made(token, api, entry.key),
+                ):
+                    attempt.says(_sealed_to(world, token, api))
 
 
 def _in_its_place(token: Pkcs11Token, api: Interface, trial: Trial, key: TokenKey) -> None:
@@ -106,6 +139,18 @@ def _in_its_place(token: Pkcs11Token, api: Interface, trial: Trial, key: TokenKe
         _made(token, api, key),
     ):
         attempt.says(not _taken_up(token, key) or _seals_under(api, key, value))
+
+
+def _sealed_to(world: World, token: Pkcs11Token, api: Interface) -> bool:
+    """Seal a record now, and tell whether O decrypts with what lies in the token now."""
+    _attacked[:] = [token]
+    place = world.place("first-rsa-oaep")
+    world.database.put(place, world.seal(place))
+    (target,) = targets(world, [place])
+    try:
+        return half_open(api, target) is not None
+    except LookupError:
+        return False
 
 
 def _taken_up(token: Pkcs11Token, key: TokenKey) -> bool:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Final
 
-from attacks.harness import Mutation, Trial, attack, nothing, weakened
+from attacks.harness import Mutation, Trial, attack, weakened
 from attacks.hsm_interface import Interface, interface, live_token
 from attacks.hsm_process import keys_seen_elsewhere
 from attacks.places import Place
@@ -24,6 +24,7 @@ from twinlock.token.ck import Cka, Cko
 from twinlock.token.functions import Functions
 from twinlock.token.opening import Pkcs11Opening
 from twinlock.token.profiles import TokenProfile
+from twinlock.token.returns import CallError
 from twinlock.token.structures import Attributes
 
 _ATTRIBUTES: Final = policy.session_attributes
@@ -51,6 +52,21 @@ def _latest_session_key() -> AbstractContextManager[None]:
     return weakened((Pkcs11Opening, "__init__", begin), (Pkcs11Opening, "_open_batch", open_batch))
 
 
+@contextmanager
+def _never_closed() -> Iterator[None]:
+    """Sessions stay open as long as the weakened build runs."""
+    opened: list[tuple[Functions, int]] = []
+
+    def keep(functions: Functions, session: int) -> None:
+        opened.append((functions, session))
+
+    with weakened((Functions, "close_session", keep)):
+        yield
+    for functions, session in opened:
+        with suppress(CallError):
+            functions.close_session(session)
+
+
 _MUTATIONS: Final = (
     Mutation(
         "agents use one session key for all releases",
@@ -64,7 +80,7 @@ _MUTATIONS: Final = (
     ),
     Mutation(
         "sessions are not closed after an opening",
-        lambda: weakened((Functions, "close_session", nothing)),
+        _never_closed,
     ),
     Mutation(
         "what is unwrapped is a token object",

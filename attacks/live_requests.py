@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 from attacks.harness import Mutation, Trial, attack, nothing, weakened
@@ -28,6 +29,7 @@ from twinlock.core.membership import (
 from twinlock.core.membership.entry import countersign_input
 from twinlock.core.ports import KeyRole
 from twinlock.core.primitives import Kem, kem_key_from_seed, signing_key_from_seed
+from twinlock.core.release import decode_share, split_signed
 from twinlock.core.request import GroupHead, GroupNews, RequestBundle
 from twinlock.core.secret import Secret
 from twinlock.core.statements import MAX_TRANSPORT_LIFE
@@ -142,11 +144,9 @@ def _countersigned(world: World, signed: SignedEntry) -> SignedEntry:
     databases=False,
 )
 def live_budget(world: World, trial: Trial) -> None:
-    """Kim's agents release five DEKs an hour by themselves."""
+    """Kim's agents release five DEKs an hour by themselves, and Olga's help with five."""
     forger = Forger(world)
-    place = world.place("ward-only-rsa-oaep")
-    stored = world.stored(place)
-    everything = _sealed_for_ward(world, 2 * _BUDGET)
+    everything = _sealed_like(world, "ward-only-rsa-oaep", 2 * _BUDGET)
 
     def ask(answering: Agent, places: list[Place]) -> int:
         bundle = forger.redirected(answering.hello(), forger.hsm_signs, *places)
@@ -159,7 +159,18 @@ def live_budget(world: World, trial: Trial) -> None:
     world.clock.later += 2 * 3600
     several = [_agent(world) for _ in range(3)]
     _spend(trial, "several agents", refused, several, everything, ask)
-    world.database.put(place, stored)
+    both = _sealed_like(world, "both-rsa-oaep", 2 * _BUDGET)
+    olga = [_agent(world, "olga")]
+    _spend(trial, "help with AND locks", refused, olga, both, partial(_help, world))
+
+
+def _help(world: World, helper: Agent, places: list[Place]) -> int:
+    """Have a helper open its shares of records that Kim would be asked for; returns how many."""
+    items = [(place.context, world.stored(place)) for place in places]
+    request = world.vault.request(items)
+    bundle = request.bind(world.agents["kim"].hello())
+    signed = helper.help_with(request.assist(helper.hello(), bundle))
+    return len(decode_share(split_signed(signed)[0]).items)
 
 
 def _spend(
@@ -181,17 +192,17 @@ def _spend(
         raise LookupError("the budget itself was not released: the attack proves nothing")
 
 
-def _agent(world: World) -> Agent:
-    return world.unlock("kim", budget_per_hour=_BUDGET)
+def _agent(world: World, name: str = "kim") -> Agent:
+    return world.unlock(name, budget_per_hour=_BUDGET)
 
 
-def _sealed_for_ward(world: World, count: int) -> list[Place]:
-    """More records of the ward, in the database."""
-    model = world.place("ward-only-rsa-oaep")
+def _sealed_like(world: World, name: str, count: int) -> list[Place]:
+    """More records with the locks of a place, in the database."""
+    model = world.place(name)
     made = []
     for number in range(count):
-        context = Context(table="patient", record=9000 + number, column="diagnosis")
-        place = replace(model, name=f"more-{number}", context=context)
+        context = Context(table=name, record=number, column="diagnosis")
+        place = replace(model, name=f"{name}-{number}", context=context)
         world.database.put(place, world.seal(place))
         made.append(place)
     return made
