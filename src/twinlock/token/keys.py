@@ -39,8 +39,8 @@ _BORN_HERE: Final[dict[int, bool]] = {
 }
 """False for a key that was created from a known value or unwrapped (PKCS#11 v3.1, 4.9)."""
 _GENERATED: Final[dict[int, bool]] = {Cka.LOCAL: True}
-"""False for a derived key too. Those inherit the attributes above, and whoever derived one knows
-its value: the key that it was derived from encrypts the same data."""
+"""False for a derived key too. On SoftHSM those inherit the attributes above, and whoever derived
+one knows its value: the key that it was derived from encrypts the same data."""
 
 
 @dataclass(frozen=True, slots=True)
