@@ -36,19 +36,19 @@ def find_candidates(database: Path, pin: bytes, rows: Iterable[SealedRow]) -> li
 
 
 def open_in_the_token(
-    token: Token, rows: Iterable[SealedRow], context: bytes, guesses: list[bytes]
+    token: Token, rows: Iterable[tuple[SealedRow, bytes]], guesses: list[bytes]
 ) -> int:
     """Ask the token itself, with a transport key and a release of the thief's own making.
 
-    ``context`` is the encoded context of the first row, which the thief knows as the code does.
-    Returns how many fields came out as plaintext.
+    Each row comes with its encoded context, which the thief computes as the code does. Returns how
+    many rows came out as plaintext.
     """
     transport = token.generate_transport_key()
     session_key = os.urandom(32)
     block = rsa_oaep_encrypt(transport.public, transport.oaep_hash, session_key)
     opened = 0
     try:
-        for row in rows:
+        for row, context in rows:
             head = decode_row_head(row.head)
             fields = {column: decode_cell(cell, head) for column, cell in row.cells.items()}
             record = prepare_record(head, context, fields)
