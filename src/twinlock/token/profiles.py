@@ -39,10 +39,10 @@ class TokenProfile:
 
     ``oaep_hash``: hash of OAEP and MGF1. ``gcm_max_bytes``: most ciphertext bytes in one call.
     ``gcm_iv_by_token``: the token makes its own GCM nonce, so it cannot seal. ``copyable``:
-    CKA_COPYABLE exists. ``local``: CKA_LOCAL tells keys that were generated in the token from
-    those that were derived or brought in. ``refusals``: return values beyond the standard's that
-    mean that the data are not genuine. ``manufacturer``, ``model``: how the token names itself
-    (lower-case prefixes).
+    CKA_COPYABLE exists. ``local``: CKA_LOCAL is true of keys that were generated in the token
+    and of no others; NSS says false of all, and there a derived key is not CKA_ALWAYS_SENSITIVE.
+    ``refusals``: return values beyond the standard's that mean that the data are not genuine.
+    ``manufacturer``, ``model``: how the token names itself (lower-case prefixes).
     """
 
     name: str
