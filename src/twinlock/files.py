@@ -30,7 +30,11 @@ def read_private(path: Path, *, max_size: int) -> bytes:
             "file.unreadable", f"{path.name} cannot be read.", hint="Check its permissions."
         ) from error
     if len(data) > max_size:
-        raise CallerError("file.too-large", f"{path.name} is too large to be what it should be.")
+        raise CallerError(
+            "file.too-large",
+            f"{path.name} is too large to be what it should be.",
+            hint="Check that it is the right file.",
+        )
     return data
 
 
@@ -46,7 +50,11 @@ def write_private(path: Path, data: bytes, *, exclusive: bool = False) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise EnvError("file.unwritable", f"{path.parent} cannot be made.") from error
+        raise EnvError(
+            "file.unwritable",
+            f"{path.parent} cannot be made.",
+            hint="Check the permissions of the folder above it.",
+        ) from error
     with whole_file(path) as file:
         file.write(data)
     _sync_folder(path.parent)

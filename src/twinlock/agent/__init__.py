@@ -1,0 +1,1 @@
+"""The member's side: unlocking, examining requests, releasing, changing groups."""

@@ -402,7 +402,9 @@ class Agent:
         state, message, now = self._state, examined.message, self._clock()
         if examined.transport is None:
             raise CallerError(
-                "release.helping", "This request is another member's: it can only be helped with."
+                "release.helping",
+                "This request is another member's: it can only be helped with.",
+                hint="Use help_with(), or ask the server for a request of your own.",
             )
         block, wrapped = wrap_release_keys(
             examined.transport, [o.release_key for o in opened], self._randomness

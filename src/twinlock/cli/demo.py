@@ -101,7 +101,11 @@ def read_table(path: Path) -> SourceTable:
         with path.open(encoding="utf-8-sig", newline="") as file:
             rows = list(csv.DictReader(file))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise CallerError("demo.table", f"{path} cannot be read as CSV: {error}.") from error
+        raise CallerError(
+            "demo.table",
+            f"{path} cannot be read as CSV: {error}.",
+            hint="Give a CSV file in UTF-8 with a header line.",
+        ) from error
     columns = list(rows[0]) if rows else []
     key = next((c for c in columns if len({r[c] for r in rows}) == len(rows)), None)
     if key is None or len(columns) < 2 or any(None in row.values() for row in rows):
@@ -367,7 +371,7 @@ class Demo:
     def _stored(self, row: dict[str, str]) -> Row:
         found = self.world.vault.store.records.row(TABLE, record_bytes(row[self.source.key]))
         if found is None:
-            raise CallerError("demo.row", "A sealed row is missing.")
+            raise CallerError("demo.row", "A sealed row is missing.", hint="Run the demo again.")
         return Row(found.head, found.cells)
 
     @contextmanager

@@ -231,7 +231,9 @@ def _derive_p256_scalar(ikm: bytes) -> int:
         candidate = int.from_bytes(hkdf_expand(prk, info, 32), "big")
         if 0 < candidate < _P256_ORDER:
             return candidate
-    raise CallerError("key.underivable", "No key can be derived from this seed.")
+    raise CallerError(
+        "key.underivable", "No key can be derived from this seed.", hint="Choose another seed."
+    )
 
 
 # --- Signatures (ECDSA P-256, SHA-256, r || s, low s) -----------------------------------------

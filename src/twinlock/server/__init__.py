@@ -1,0 +1,1 @@
+"""The application's side: sealing, asking members, opening in the token, auditing."""

@@ -67,9 +67,15 @@ def load_config(path: str | Path) -> Config:
             hint="Run `twinlock init`, or name the file with --config.",
         ) from error
     except OSError as error:
-        raise EnvError("config.unreadable", f"{file} cannot be read.") from error
+        raise EnvError(
+            "config.unreadable", f"{file} cannot be read.", hint="Check its permissions."
+        ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise CallerError("config.invalid", f"{file} is not valid TOML: {error}.") from error
+        raise CallerError(
+            "config.invalid",
+            f"{file} is not valid TOML: {error}.",
+            hint="See docs/configuration.md.",
+        ) from error
     return _Reader(file.parent.resolve(), table).config()
 
 

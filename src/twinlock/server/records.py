@@ -269,9 +269,13 @@ def open_file(path: Path) -> BinaryIO:
     try:
         return path.open("rb")
     except FileNotFoundError as error:
-        raise CallerError("file.missing", f"There is no file {path}.") from error
+        raise CallerError(
+            "file.missing", f"There is no file {path}.", hint="Check its name."
+        ) from error
     except OSError as error:
-        raise EnvError("file.unreadable", f"{path} cannot be read.") from error
+        raise EnvError(
+            "file.unreadable", f"{path} cannot be read.", hint="Check its permissions."
+        ) from error
 
 
 def _chunks(file: BinaryIO, size: int) -> Iterable[bytes]:

@@ -35,6 +35,8 @@ _LOCKED_TAIL: Final = _TAIL.with_for_update()
 
 @dataclass(frozen=True, slots=True)
 class AuditStore:
+    """The audit chain, and requests that are used once."""
+
     _database: Database
 
     def append_line(self, build_line: BuildLine) -> StoredLine:

@@ -14,6 +14,8 @@ from twinlock.store.statements import insert_or
 
 @dataclass(frozen=True, slots=True)
 class CounterStore:
+    """Counters that never pass a limit."""
+
     _database: Database
 
     def add(self, name: str, amount: int, limit: int) -> int:

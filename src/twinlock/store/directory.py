@@ -13,6 +13,8 @@ from twinlock.store.values import StoredStatement
 
 @dataclass(frozen=True, slots=True)
 class DirectoryStore:
+    """The signed statements of the token directory."""
+
     _database: Database
 
     def add_statement(self, kid: bytes, role: str, statement: bytes, signature: bytes) -> None:

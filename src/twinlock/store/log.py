@@ -20,6 +20,8 @@ _HEADS: Final = select(groups.c.group_id, groups.c.head_seq, groups.c.head_hash)
 
 @dataclass(frozen=True, slots=True)
 class LogStore:
+    """Membership logs and the group keys that their entries hand out."""
+
     _database: Database
 
     def append_entry(

@@ -16,6 +16,8 @@ from twinlock.store.values import EnrolmentList, StoredMember
 
 @dataclass(frozen=True, slots=True)
 class MemberStore:
+    """Members, enrolments, and lists of valid enrolments."""
+
     _database: Database
 
     def put_member(self, member_id: bytes, name: str, card: bytes) -> None:

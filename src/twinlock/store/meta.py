@@ -14,6 +14,8 @@ from twinlock.store.statements import inserted
 
 @dataclass(frozen=True, slots=True)
 class MetaStore:
+    """Facts that are written once."""
+
     _database: Database
 
     def get(self, key: str) -> bytes | None:

@@ -20,6 +20,8 @@ from twinlock.store.values import SealedRow
 
 @dataclass(frozen=True, slots=True)
 class RecordStore:
+    """The command line's own table of sealed rows."""
+
     _database: Database
 
     def put_rows(self, table: str, rows: Iterable[SealedRow], *, replace: bool = False) -> int:

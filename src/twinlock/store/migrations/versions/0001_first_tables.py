@@ -38,6 +38,7 @@ def _refers(table: str, column: str, target: str, on_delete: str | None = None) 
 
 
 def upgrade() -> None:
+    """Make the tables of this step."""
     _create_token_tables()
     _create_group_tables()
     _create_member_tables()
