@@ -29,6 +29,7 @@ def helped(world: World, helper: Agent, count: int = 1, approve=None) -> str:
 
 
 def test_helping_counts_against_the_helpers_budget_in_every_run() -> None:
+    """R-AGENT-6."""
     with world_in_memory(policy=rules(budget_per_hour=3)) as world:
         one, other = unlocked(world, "officer"), unlocked(world, "officer")
         assert helped(world, one, 2) == "helped"

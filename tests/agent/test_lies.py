@@ -263,6 +263,7 @@ LIES: dict[str, tuple[Lie, str]] = {
 
 @pytest.mark.parametrize("lie", sorted(LIES))
 def test_a_lie_is_refused_and_nothing_is_counted(shared: World, lie: str) -> None:
+    """R-AGENT-1, R-AGENT-2, R-AGENT-3, R-AGENT-4."""
     tell, code = LIES[lie]
     liar = Liar.asking(shared)
     before = (liar.agent.status().releases, liar.agent._path.read_bytes())
@@ -298,6 +299,7 @@ def test_the_longest_life_and_skew_that_are_allowed_are_taken(shared: World) -> 
     ],
 )
 def test_what_the_user_did_not_open_is_not_released(shared: World, context: Context) -> None:
+    """R-AGENT-5."""
     liar = Liar.asking(shared)
     with pytest.raises(DataError) as caught:
         liar.agent.release(liar.encoded(), expect=[context])
@@ -306,6 +308,7 @@ def test_what_the_user_did_not_open_is_not_released(shared: World, context: Cont
 
 
 def test_the_description_shows_what_is_released_and_cannot_be_forged(shared: World) -> None:
+    """R-AGENT-5."""
     liar = Liar.asking(shared)
     liar.say(purpose="ward round\nRecords: 0\x1b[2J")
     said = liar.agent.describe(liar.encoded())
@@ -356,6 +359,7 @@ def test_a_changed_byte_never_opens_anything_else(shared: World, data: st.DataOb
 
 
 def test_one_groups_admin_cannot_bring_a_token_for_another_groups_records() -> None:
+    """R-AGENT-3."""
     groups = {"cardiology": ["weber", "kim"], "club": ["mallory", "kim"]}
     with world_in_memory(groups=groups) as world:
         liar = Liar.asking(world)

@@ -24,6 +24,7 @@ def released(world: World, count: int, approve=None) -> str:
 
 
 def test_a_budget_is_spent_over_many_requests_and_comes_back_with_the_hour() -> None:
+    """R-AGENT-6."""
     with world_in_memory(policy=rules(budget_per_hour=5)) as world:
         assert [released(world, n) for n in (3, 2)] == ["released", "released"]
         assert released(world, 1) == "release.needs-approval"
@@ -63,6 +64,7 @@ def test_the_member_decides_beyond_the_budget_and_sees_why() -> None:
 
 
 def test_a_group_may_want_a_click_for_every_release() -> None:
+    """R-AGENT-6."""
     with world_in_memory(policy=rules(click_each=True)) as world:
         assert released(world, 1) == "release.needs-approval"
         assert released(world, 1, lambda examined, reason: True) == "released"
@@ -96,6 +98,7 @@ def test_the_agents_own_budget_holds_where_the_group_has_none(shared: World) -> 
 def test_an_agent_releases_only_from_where_its_group_allows(
     placement: str, allowed: str, expected: str
 ) -> None:
+    """R-AGENT-6."""
     policy = rules(agent_placement=AgentPlacement(allowed))
     with world_in_memory(policy=policy) as world:
         agent = unlocked(world, "kim", placement=AgentPlacement(placement))

@@ -76,6 +76,7 @@ def test_two_runs_spend_one_budget() -> None:
 
 
 def test_what_one_run_followed_another_does_not_forget(world: World) -> None:
+    """R-AGENT-2."""
     one, other = unlocked(world, "weber"), unlocked(world, "weber")
     world.vault.append(one.admin.set_writers(world.ward.group_id, []))
     world.founding.follow(one)
@@ -166,6 +167,7 @@ def file_of(world: World, name: str) -> Path:
 )
 @given(data=st.data())
 def test_no_byte_of_the_file_can_be_changed(shared: World, data: st.DataObject) -> None:
+    """R-AGENT-8."""
     path = file_of(shared, "officer")
     good = path.read_bytes()
     at = data.draw(st.integers(0, len(good) - 1))
@@ -229,6 +231,7 @@ def test_a_running_agent_is_not_set_back_by_its_file(world: World) -> None:
 
 
 def test_a_release_is_counted_before_it_is_handed_out(world: World) -> None:
+    """R-AGENT-7."""
     agent = unlocked(world, "kim")
     sealed = world.vault.seal("x", to=world.ward, context=DIAGNOSIS)
     agent.release(world.asked((DIAGNOSIS, sealed)))
@@ -236,6 +239,7 @@ def test_a_release_is_counted_before_it_is_handed_out(world: World) -> None:
 
 
 def test_files_are_readable_by_their_owner_only(world: World) -> None:
+    """R-AGENT-8."""
     for name in ("kim.member", "kim.key"):
         assert (world.founding.folder / name).stat().st_mode & 0o777 == 0o600
 
@@ -399,6 +403,7 @@ Path(sys.argv[3]).write_bytes(release.to_bytes())
 def test_a_member_releases_with_the_members_installation_alone(
     world: World, tmp_path: Path
 ) -> None:
+    """R-AGENT-9."""
     world.clock.now = int(time.time())  # the other process has the machine's clock
     request = world.asked_for("over the wire")
     bundle, answer = tmp_path / "request", tmp_path / "release"

@@ -52,6 +52,7 @@ def watched(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[list
 def test_the_line_stands_before_the_token_is_asked(
     memory: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """R-SRV-4."""
     request = memory.asked_for()
     release = memory.kim.release(request)
     with watched(memory, monkeypatch) as seen:
@@ -73,6 +74,7 @@ def failing(code: str) -> Callable[..., object]:
 def test_a_token_that_fails_leaves_the_line_and_one_about_the_failure(
     memory: World, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
+    """R-SRV-8."""
     request = memory.asked_for()
     release = memory.kim.release(request)
     with monkeypatch.context() as patched:
@@ -103,6 +105,7 @@ def test_a_token_that_fails_in_the_middle_of_a_file_is_noted_too(
 def test_an_audit_log_that_fails_opens_nothing_and_the_token_is_not_asked(
     memory: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """R-SRV-4."""
     request = memory.asked_for()
     release = memory.kim.release(request)
     with watched(memory, monkeypatch) as seen, monkeypatch.context() as patched:
@@ -148,6 +151,7 @@ def heads(world: World) -> int:
 
 
 def test_the_head_is_signed_once_a_minute_when_something_was_opened(memory: World) -> None:
+    """R-SRV-8."""
     memory.opened(memory.asked_for())
     assert heads(memory) == 0
     memory.clock.forward(SIGN_EVERY_SECONDS)
@@ -162,6 +166,7 @@ def test_the_head_is_signed_once_a_minute_when_something_was_opened(memory: Worl
 
 
 def test_the_head_is_signed_after_a_thousand_lines_however_fast_they_come(memory: World) -> None:
+    """R-SRV-8."""
     for _ in range(SIGN_EVERY_LINES - 1):
         memory.vault.auditor.note(bytes(32), "filler")
     assert heads(memory) == 0

@@ -43,6 +43,7 @@ def stranger(memory: World) -> Group:
 
 
 def test_a_group_that_is_not_pinned_does_not_exist(memory: World, stranger: Group) -> None:
+    """R-SRV-1."""
     with pytest.raises(CallerError) as by_name:
         memory.vault.group("strangers")
     with pytest.raises(CallerError) as sealing:
@@ -55,6 +56,7 @@ def test_a_group_that_is_not_pinned_does_not_exist(memory: World, stranger: Grou
 def test_a_writer_of_a_group_that_is_not_pinned_is_no_author(
     memory: World, stranger: Group
 ) -> None:
+    """R-SRV-1, R-SRV-2."""
     other = memory.another_vault()
     other.trust_group(_pin_in_store(memory, stranger))
     writer = signing_key_from_seed(Secret(bytes(32)))
@@ -179,6 +181,7 @@ TAMPERINGS: dict[str, tuple[Callable[[World], None], str]] = {
 def test_a_server_does_not_work_with_a_log_that_was_tampered_with(
     memory: World, tampering: str, process: str
 ) -> None:
+    """R-SRV-1."""
     request = memory.asked_for()
     release = memory.kim.release(request)
     tamper, code = TAMPERINGS[tampering]
@@ -213,6 +216,7 @@ def test_a_head_that_lies_about_the_entries_is_found_out(memory: World) -> None:
 
 
 def test_of_two_proposals_for_one_place_the_second_is_told_to_follow(memory: World) -> None:
+    """R-SRV-6."""
     admin = memory.weber.agent.admin
     first = admin.set_writers(memory.ward.group_id, [])
     second = admin.new_epoch(memory.ward.group_id)
@@ -259,6 +263,7 @@ def test_two_processes_append_in_turns_and_see_each_others_entries(world: World)
 
 
 def test_every_member_who_is_given_a_key_must_get_it(memory: World) -> None:
+    """R-SRV-6."""
     admin = memory.weber.agent.admin
     proposal = admin.new_epoch(memory.ward.group_id)
     extra = replace(proposal.keys[0], epoch=9)

@@ -206,6 +206,7 @@ def test_a_lock_that_was_changed_is_refused_by_the_agent(memory: World) -> None:
 
 
 def test_an_added_lock_to_a_group_whose_members_never_agreed_is_not_offered(memory: World) -> None:
+    """R-SRV-2."""
     # The writer is named by the ward alone; a lock for the office does not make it an author there.
     sealed = memory.vault.seal("x", to=memory.ward, context=DIAGNOSIS).to_bytes()
     memory.vault.append(memory.officer.agent.admin.set_writers(_office(memory).group_id, []))
@@ -306,6 +307,7 @@ def test_a_damaged_file_is_refused_before_anybody_is_asked(
 def test_a_file_that_changes_after_it_was_checked_leaves_no_plaintext(
     world_name: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
+    """R-SRV-7."""
     world: World = request.getfixturevalue(world_name)
     path, plain = tmp_path / "letter.twl", tmp_path / "letter"
     world.vault.seal_file(io.BytesIO(bytes(50_000)), path, to=world.ward, context=LETTER)

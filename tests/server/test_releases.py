@@ -64,6 +64,7 @@ def test_a_release_for_a_request_that_nobody_was_asked_is_refused(shared: World)
 
 
 def test_a_release_signed_by_another_member_is_refused(shared: World) -> None:
+    """R-SRV-3."""
     request = shared.asked_for()
     release = shared.kim.release(request)
     stolen = signed_by(shared.weber.agent, release)
@@ -90,6 +91,7 @@ def test_a_changed_byte_is_refused(shared: World, position: int) -> None:
 
 
 def test_a_release_opens_once(world: World) -> None:
+    """R-SRV-4."""
     request = world.asked_for()
     release = world.kim.release(request)
     assert world.vault.open(request, release)[0].ok
@@ -100,6 +102,7 @@ def test_a_release_opens_once(world: World) -> None:
 
 @pytest.mark.parametrize(("seconds", "code"), [(119, None), (120, None), (121, "release.expired")])
 def test_a_release_is_good_for_two_minutes(memory: World, seconds: int, code: str | None) -> None:
+    """R-SRV-3."""
     request = memory.asked_for()
     release = memory.kim.release(request)
     memory.clock.forward(seconds)
@@ -146,6 +149,7 @@ MISMATCHES: dict[str, Change] = {
 
 @pytest.mark.parametrize("mismatch", sorted(MISMATCHES))
 def test_a_signed_release_that_does_not_fit_is_refused(shared: World, mismatch: str) -> None:
+    """R-SRV-3."""
     request = two_records(shared)
     release = shared.kim.release(request)
     changes = MISMATCHES[mismatch](decode_release(split_signed(release.raw)[0]))
@@ -241,6 +245,7 @@ def test_two_processes_open_their_own_releases_into_one_chain(world: World) -> N
 
 
 def test_a_request_that_another_process_consumed_is_not_opened_here(world: World) -> None:
+    """R-SRV-4."""
     other = world.another_vault()
     request = world.asked_for()
     release = world.kim.release(request)
@@ -253,6 +258,7 @@ def test_a_request_that_another_process_consumed_is_not_opened_here(world: World
 
 
 def test_a_member_who_was_removed_cannot_release_any_more(memory: World) -> None:
+    """R-SRV-3."""
     request = memory.asked_for()
     release = memory.kim.release(request)
     weber, kim = memory.weber.agent, memory.kim.agent

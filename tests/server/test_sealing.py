@@ -195,6 +195,7 @@ def test_many_rows_are_sealed_one_by_one(shared: World, suite: str) -> None:
 
 
 def test_more_rows_than_announced_are_refused(shared: World) -> None:
+    """R-OUTER-7."""
     rows = [(replace(PATIENT, record=number), {"a": "x"}) for number in range(3)]
     sealing = shared.vault.seal_rows(rows, 2, to=shared.ward)
     assert next(sealing)

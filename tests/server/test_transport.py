@@ -21,6 +21,7 @@ def fresh(world: World) -> Request:
 
 
 def test_one_key_serves_an_hour_and_then_another(memory: World) -> None:
+    """R-SRV-5."""
     first = kid_of(fresh(memory))
     memory.clock.forward(ROTATION - 1)
     assert kid_of(fresh(memory)) == first
@@ -31,6 +32,7 @@ def test_one_key_serves_an_hour_and_then_another(memory: World) -> None:
 def test_a_request_made_before_a_rotation_is_served_and_the_old_key_then_destroyed(
     memory: World,
 ) -> None:
+    """R-SRV-5."""
     memory.opened(memory.asked_for())
     memory.clock.forward(ROTATION - 1)
     request = memory.asked_for()
@@ -80,6 +82,7 @@ def test_a_key_that_the_token_lost_is_replaced_after_the_first_failure(world: Wo
 
 
 def test_a_closed_vault_leaves_no_transport_key(memory: World) -> None:
+    """R-SRV-5."""
     vault = memory.another_vault()
     request = vault.request(
         [(DIAGNOSIS, memory.vault.seal("x", to=memory.ward, context=DIAGNOSIS))]

@@ -56,6 +56,7 @@ def named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], N
 
 @pytest.mark.parametrize("start", sorted(STARTS))
 def test_nothing_starts_with_a_production_configuration(start: str, tmp_path: Path) -> None:
+    """R-SRV-9."""
     with pytest.raises(CallerError) as caught:
         STARTS[start](config_for(tmp_path, production=True))
     assert caught.value.code == "testing.production"

@@ -51,6 +51,7 @@ def logins_counted(module: Module) -> Iterator[list[int]]:
 
 
 def test_a_refused_pin_is_sent_once_in_the_life_of_the_process() -> None:
+    """R-TOKEN-5."""
     uri = init_softhsm("pin")
     with logins_counted(load(SOFTHSM)) as sent:
         codes = []
@@ -195,6 +196,7 @@ def test_all_sessions_in_use_is_said_instead_of_waiting_for_ever() -> None:
 @pytest.mark.parametrize("suite", ["rsa", "aes"])
 @pytest.mark.parametrize("sessions", [1, 4])
 def test_a_record_costs_seven_calls(suite: str, sessions: int) -> None:
+    """R-TOKEN-7."""
     with connected(f"calls-{suite}-{sessions}", sessions=sessions) as token:
         rig = rig_for(token)
         items = [rig.seal(suite, [b"x"])] * 64
@@ -298,6 +300,7 @@ def test_two_processes_use_one_token_at_once(softhsm_folder: Path) -> None:
 
 
 def test_a_padding_failure_costs_what_a_wrong_binding_costs() -> None:
+    """R-TOKEN-3."""
     with connected("equal", sessions=1) as token:
         rig = rig_for(token)
         item = rig.seal("rsa", [b"x"])

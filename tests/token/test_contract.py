@@ -253,6 +253,7 @@ def test_an_opening_that_has_ended_opens_nothing(rig: Rig) -> None:
 
 @pytest.mark.usefixtures("unchanged_objects")
 def test_an_exception_in_the_callers_block_leaves_no_objects(rig: Rig) -> None:
+    """R-TOKEN-4."""
     item = rig.seal("aes", [b"x"])
     with (
         pytest.raises(ZeroDivisionError),
@@ -361,6 +362,7 @@ def test_loading_keys_again_changes_nothing(rig: Rig) -> None:
 
 
 def test_a_key_that_the_token_lacks_is_missing(rig: Rig) -> None:
+    """R-TOKEN-2."""
     with pytest.raises(EnvError) as caught:
         rig.token.load_keys([dataclasses.replace(rig.signing, kid=os.urandom(16))])
     assert caught.value.code == "token.key-missing"
@@ -368,6 +370,7 @@ def test_a_key_that_the_token_lacks_is_missing(rig: Rig) -> None:
 
 @pytest.mark.parametrize("name", ["signing", "wrapping"])
 def test_a_key_with_another_public_part_was_replaced(rig: Rig, name: str) -> None:
+    """R-TOKEN-2."""
     key: TokenKey = getattr(rig, name)
     other = rig.token.generate_key(key.role, key.suite, rsa_bits=2048)
     with pytest.raises(EnvError) as caught:

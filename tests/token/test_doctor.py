@@ -65,6 +65,7 @@ def falling(report: DoctorReport) -> set[str]:
 
 @on_pkcs11
 def test_each_token_gets_its_own_true_answer(rig: Rig) -> None:
+    """R-TOKEN-6."""
     report = examine(rig.token)
     name = rig.token.name
     assert (report.usable, report.grade) == (True, "B")
@@ -187,6 +188,7 @@ def may_have_namespaces() -> bool:
 
 
 def test_opencryptoki_is_refused_by_naming_what_it_lacks() -> None:
+    """R-TOKEN-6."""
     if not Path(OPENCRYPTOKI).exists() or not may_have_namespaces():
         pytest.skip("openCryptoki is not installed, or namespaces need root")
     done = subprocess.run(

@@ -62,6 +62,7 @@ FAULTS = [
 def test_a_failing_call_is_never_taken_for_bad_data_and_leaves_nothing(
     softhsm: Rig, function: str, value: int, code: str, retryable: bool
 ) -> None:
+    """R-TOKEN-4."""
     items = [softhsm.seal("rsa", [b"x"]) for _ in range(3)]
     before = softhsm.count_objects()
     with pytest.raises(EnvError) as caught, failing(softhsm, function, value, after=1):

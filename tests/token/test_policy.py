@@ -93,6 +93,7 @@ SOFTHSM_VIOLATIONS = {
 @pytest.mark.parametrize("violation", sorted(VIOLATIONS | SOFTHSM_VIOLATIONS))
 @on_pkcs11
 def test_a_key_that_breaks_the_policy_is_refused(rig: Rig, violation: str) -> None:
+    """R-TOKEN-1."""
     token = rig.token
     if violation in SOFTHSM_VIOLATIONS and not token.profile.allowed_mechanisms:
         pytest.skip(f"{token.name} has no such attribute")
@@ -110,6 +111,7 @@ def test_a_key_that_breaks_the_policy_is_refused(rig: Rig, violation: str) -> No
 )
 @on_pkcs11
 def test_the_policy_itself_is_kept(rig: Rig, role: KeyRole, suite: Any) -> None:
+    """R-TOKEN-1."""
     suite = rig.token.rsa_oaep_suite if suite == RSA else suite
     rig.token.load_keys([made(rig.token, role, suite, lambda private: None)])
 
@@ -117,6 +119,7 @@ def test_the_policy_itself_is_kept(rig: Rig, role: KeyRole, suite: Any) -> None:
 @pytest.mark.parametrize("suite", [None, RSA])
 @on_pkcs11
 def test_a_key_put_under_the_same_id_and_label_is_noticed(rig: Rig, suite: Any) -> None:
+    """R-TOKEN-2."""
     role = KeyRole.WRAPPING if suite else KeyRole.LOG
     suite = rig.token.rsa_oaep_suite if suite else None
     key = made(rig.token, role, suite, lambda private: None)
@@ -132,6 +135,7 @@ def test_a_key_put_under_the_same_id_and_label_is_noticed(rig: Rig, suite: Any) 
 
 @on_pkcs11
 def test_two_keys_under_one_id_are_refused(rig: Rig) -> None:
+    """R-TOKEN-2."""
     key = made(rig.token, KeyRole.LOG, None, lambda private: None)
     made(rig.token, KeyRole.LOG, None, lambda private: None, kid=key.kid)
     with pytest.raises(EnvError) as caught:

@@ -109,6 +109,7 @@ def test_what_is_not_meant_exactly_is_refused(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["pkcs11:token=a?pin-value=1234", "pkcs11:pin-value=1234"])
 def test_a_pin_in_a_uri_is_refused_and_not_repeated(text: str) -> None:
+    """R-TOKEN-5."""
     with pytest.raises(CallerError) as caught:
         parse_uri(text)
     assert caught.value.code == "token.uri"
