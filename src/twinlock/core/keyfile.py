@@ -27,7 +27,7 @@ def encode_key_file(kind: str, key: Secret) -> str:
 def decode_key_file(kind: str, data: bytes) -> Secret:
     """Parse a key file of this kind. Raises DataError ``key-file.damaged``."""
     try:
-        header, body = data.decode("ascii").split()
+        header, body = data.decode("ascii", "replace").split()
         raw = base64.b64decode(body, validate=True)
     except (ValueError, binascii.Error) as error:
         raise _damaged(kind) from error

@@ -52,10 +52,14 @@ class Opened:
     def text(self, column: str | None = None) -> SecretText:
         """Return a column's text (UTF-8). Raises as ``data``, and DataError ``opened.not-text``."""
         try:
-            return SecretText(self.data(column).reveal().decode())
-        except UnicodeDecodeError as error:
+            text = self.data(column).reveal().decode()
+        except UnicodeDecodeError:
+            text = None
+        # Raised out here, because that error holds the plaintext and must not be chained to this.
+        if text is None:
             raise DataError(
                 "opened.not-text",
                 "This value is authentic, but it is not UTF-8 text.",
                 hint="Take it as bytes, with data().",
-            ) from error
+            )
+        return SecretText(text)

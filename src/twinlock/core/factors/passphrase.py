@@ -72,10 +72,14 @@ def _check(parameters: Parameters) -> tuple[bytes, int, int, int]:
 
 def _opaque(text: str) -> bytes:
     try:
-        return str(get_profile("OpaqueString").enforce(text)).encode()
-    except UnicodeError as error:
+        enforced = str(get_profile("OpaqueString").enforce(text)).encode()
+    except UnicodeError:
+        enforced = None
+    # Raised out here, because that error holds the passphrase and must not be chained to this.
+    if enforced is None:
         raise CallerError(
             "factor.passphrase-invalid",
             "A passphrase is a non-empty text without control characters.",
             hint="Choose several words; spaces are welcome.",
-        ) from error
+        )
+    return enforced
