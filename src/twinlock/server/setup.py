@@ -16,7 +16,6 @@ from twinlock.core.ports import Clock, KeyRole, OuterSuite, Randomness, Token, T
 from twinlock.core.primitives import SigningKey, signing_key_from_seed
 from twinlock.core.secret import Secret
 from twinlock.core.statements import (
-    CLOCK_SKEW,
     Directory,
     Statement,
     identity_fingerprint,
@@ -118,12 +117,8 @@ def state_key(
     key: TokenKey,
     now: int,
 ) -> None:
-    """Have the identity key state a token key, and put the statement into the directory.
-
-    It holds from CLOCK_SKEW ago, so that a member whose clock is a little behind knows the key too.
-    """
-    begin, end = max(now - CLOCK_SKEW, 0), now + KEY_LIFE
-    raw = token_key_statement(deployment_id, key, token.serial, begin, end)
+    """Have the identity key state a token key, and put the statement into the directory."""
+    raw = token_key_statement(deployment_id, key, token.serial, now, now + KEY_LIFE)
     store.directory.add_statement(key.kid, key.role.value, raw, token.sign(identity.kid, raw))
 
 
