@@ -97,8 +97,10 @@ def test_sealing_in_a_failing_token_says_so(ended: dict[str, list[str]]) -> None
 
 
 @pytest.fixture(scope="module")
-def original(softhsm_uri: str, tmp_path_factory: pytest.TempPathFactory) -> Config:
-    config, _ = found_on_softhsm(tmp_path_factory.mktemp("original"), softhsm_uri)
+def original(softhsm_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Config:
+    # A token of its own: one that is logged in already takes any PIN (PKCS#11 v3.1, 5.6.8).
+    uri = init_softhsm("fault tests")
+    config, _ = found_on_softhsm(tmp_path_factory.mktemp("original"), uri)
     return config
 
 
