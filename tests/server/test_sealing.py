@@ -195,7 +195,6 @@ def test_many_rows_are_sealed_one_by_one(shared: World, suite: str) -> None:
 
 
 def test_more_rows_than_announced_are_refused(shared: World) -> None:
-    """R-OUTER-7."""
     rows = [(replace(PATIENT, record=number), {"a": "x"}) for number in range(3)]
     sealing = shared.vault.seal_rows(rows, 2, to=shared.ward)
     assert next(sealing)
@@ -236,6 +235,7 @@ def test_seals_under_an_aes_key_are_counted_before_they_are_made(memory: World) 
 
 
 def test_an_aes_key_is_not_used_beyond_its_limit_by_any_process(memory: World) -> None:
+    """R-OUTER-7."""
     use_up(memory, left=SEAL_BLOCK)
     other = memory.another_vault()
     for _ in range(SEAL_BLOCK):
