@@ -59,6 +59,7 @@ def traces(secret: bytes) -> set[str]:
         head.hex().upper(),
         head.hex(":"),
         repr(head)[2:-1],
+        repr(head)[2:-1].replace("'", "\\'"),
         repr(list(head))[1:-1],
         base64.b64encode(secret[:9])[:12].decode(),
         base64.urlsafe_b64encode(secret[:9])[:12].decode(),
