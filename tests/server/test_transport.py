@@ -7,7 +7,7 @@ import pytest
 from tests.server.world import DIAGNOSIS, World
 from twinlock import DataError, EnvError
 from twinlock.server.requests import Request
-from twinlock.server.transport import ROTATION
+from twinlock.server.transport import ROTATION, STATEMENTS_KEPT
 
 
 def kid_of(request: Request) -> bytes:
@@ -101,3 +101,12 @@ def test_another_agents_statement_is_of_no_use(memory: World) -> None:
     with pytest.raises(DataError) as caught:
         memory.kim.release(for_weber)
     assert caught.value.code == "request.not-mine"
+
+
+def test_any_number_of_agents_takes_a_bounded_memory(memory: World) -> None:
+    transport = memory.vault._transport
+    for number in range(STATEMENTS_KEPT + 10):
+        transport.stated_to(number.to_bytes(32, "big"))
+    assert transport._current is not None
+    assert len(transport._current.statements) <= STATEMENTS_KEPT
+    assert memory.opened(memory.asked_for())[0].ok

@@ -13,6 +13,8 @@ from twinlock.core.statements import Directory, Statement, transport_statement
 
 ROTATION: Final = 3600
 STATEMENT_LIFE: Final = 3600 + MAX_REQUEST_LIFE
+STATEMENTS_KEPT: Final = 4096
+"""Statements that are kept to be used again; agents choose nonces, so they may be any number."""
 
 
 @dataclass(slots=True)
@@ -46,6 +48,8 @@ class TransportKeys:
             current = self._rotated()
             found = current.statements.get(agent_nonce)
             if found is None:
+                if len(current.statements) >= STATEMENTS_KEPT:
+                    current.statements.clear()
                 found = self._state(current, agent_nonce)
                 current.statements[agent_nonce] = found
             return current.key, found
