@@ -148,3 +148,26 @@ def test_the_module_and_the_entry_point_are_one(bare: Cli) -> None:
     )
     assert done.returncode == 0
     assert done.stdout.startswith("twinlock ")
+
+
+def test_the_shell_is_told_what_could_come_next(bare: Cli) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", "from twinlock.cli.main import main; main()"],
+        cwd=bare.folder,
+        env=bare._environment(
+            {
+                "_TWINLOCK_COMPLETE": "complete_bash",
+                "COMP_WORDS": "twinlock group set-",
+                "COMP_CWORD": "2",
+            }
+        ),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert set(done.stdout.split()) == {
+        "set-admins",
+        "set-identity",
+        "set-policy",
+        "set-writers",
+    }

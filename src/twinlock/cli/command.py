@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
 from twinlock.cli.terminal import Terminal
 
@@ -48,9 +49,31 @@ class Globals:
     quiet: bool = False
 
 
-def new_app(help_text: str, **settings: Any) -> typer.Typer:
+class Command(TyperCommand):
+    """A command whose help says no ``<bool>`` beside switches."""
+
+    def get_params(self, ctx: Any) -> Any:
+        return _quiet_switches(super().get_params(ctx))
+
+
+class Group(TyperGroup):
+    """A group of commands, likewise."""
+
+    def get_params(self, ctx: Any) -> Any:
+        return _quiet_switches(super().get_params(ctx))
+
+
+def _quiet_switches(parameters: list[Any]) -> list[Any]:
+    for parameter in parameters:
+        if getattr(parameter, "is_flag", False):
+            parameter.metavar = ""
+    return parameters
+
+
+def new_app(help_text: str, *, cls: type[Group] = Group, **settings: Any) -> typer.Typer:
     """Return a group of commands."""
     return typer.Typer(
+        cls=cls,
         help=help_text,
         no_args_is_help=True,
         rich_markup_mode="rich",
@@ -89,10 +112,16 @@ def command(
         everything = [context, *mine, *added]
         run.__signature__ = signature.replace(parameters=everything)  # type: ignore[attr-defined]
         run.__annotations__ = {p.name: p.annotation for p in everything}
-        app.command(name, **settings)(run)
+        app.command(name, cls=Command, help=_paragraphs(function), **settings)(run)
         return function
 
     return register
+
+
+def _paragraphs(function: Callable[..., int | None]) -> str:
+    """A docstring as help: each paragraph one line, to be wrapped as wide as the terminal is."""
+    text = inspect.getdoc(function) or ""
+    return "\n\n".join(" ".join(part.split()) for part in text.split("\n\n"))
 
 
 def _keyword(name: str, annotation: Any, default: Any) -> inspect.Parameter:

@@ -159,6 +159,6 @@ def _show(terminal: Terminal, folder: Path, env: Path) -> None:
     )
 
 
-def add_to(app: typer.Typer) -> None:
+def add_to(app: typer.Typer, panel: str) -> None:
     """Register the command."""
-    command(app, "dev")(dev)
+    command(app, "dev", rich_help_panel=panel)(dev)

@@ -108,6 +108,6 @@ def _shown(checks: list[Check], ok: bool) -> list[Any]:
     return ["", table(["", "deployment", "finding"], rows), "", verdict]
 
 
-def add_to(app: typer.Typer) -> None:
+def add_to(app: typer.Typer, panel: str) -> None:
     """Register the command."""
-    command(app, "doctor")(doctor)
+    command(app, "doctor", rich_help_panel=panel)(doctor)

@@ -250,6 +250,6 @@ def _migrate(terminal: Terminal) -> int | None:
     return None
 
 
-def add_to(app: typer.Typer) -> None:
+def add_to(app: typer.Typer, panel: str) -> None:
     """Register the command."""
-    command(app, "init")(init)
+    command(app, "init", rich_help_panel=panel)(init)

@@ -7,10 +7,17 @@ from collections.abc import Sequence
 from typing import Any
 
 import typer
-from typer.core import TyperGroup
 
 from twinlock.cli.audit import app as audit_app
-from twinlock.cli.command import ConfigOption, Globals, JsonOption, QuietOption, command, new_app
+from twinlock.cli.command import (
+    ConfigOption,
+    Globals,
+    Group,
+    JsonOption,
+    QuietOption,
+    command,
+    new_app,
+)
 from twinlock.cli.dev import add_to as add_dev
 from twinlock.cli.doctor import add_to as add_doctor
 from twinlock.cli.failure import EXIT_INTERRUPTED, interrupted, report
@@ -25,7 +32,7 @@ from twinlock.cli.terminal import Terminal
 from twinlock.cli.tokens import app as token_app
 
 
-class _Root(TyperGroup):
+class _Root(Group):
     """Every failure of every command ends here, and shows one face."""
 
     def main(self, args: Sequence[str] | None = None, *rest: Any, **extra: Any) -> Any:
@@ -71,7 +78,17 @@ def root(
     ctx.obj = Globals(config, as_json, quiet)
 
 
-@command(app, "version")
+for add_to in (add_init, add_dev, add_doctor):
+    add_to(app, "Set up")
+app.add_typer(token_app, name="token", rich_help_panel="Set up")
+app.add_typer(member_app, name="member", rich_help_panel="People")
+app.add_typer(group_app, name="group", rich_help_panel="People")
+for add_to in (add_seal, add_request, add_release, add_open):
+    add_to(app, "Records")
+app.add_typer(audit_app, name="audit", rich_help_panel="Look back")
+
+
+@command(app, "version", rich_help_panel="Look back")
 def version(terminal: Terminal) -> None:
     """Print the version."""
     from importlib.metadata import PackageNotFoundError
@@ -82,16 +99,6 @@ def version(terminal: Terminal) -> None:
     except PackageNotFoundError:
         number = "unknown"
     terminal.result({"version": number}, f"twinlock {number}")
-
-
-for add_to in (add_init, add_dev, add_doctor):
-    add_to(app)
-app.add_typer(token_app, name="token")
-app.add_typer(group_app, name="group")
-app.add_typer(member_app, name="member")
-for add_to in (add_seal, add_request, add_release, add_open):
-    add_to(app)
-app.add_typer(audit_app, name="audit")
 
 
 def main() -> None:

@@ -59,7 +59,7 @@ def open_records(
     terminal: Terminal,
     what: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="[REQUEST RELEASE | FILE.twl]", help="What to open."),
+        typer.Argument(metavar="REQUEST RELEASE | FILE.twl", help="What to open."),
     ] = None,
     as_member: Annotated[
         str | None,
@@ -319,6 +319,6 @@ def _show_file(terminal: Terminal, target: Path) -> None:
     )
 
 
-def add_to(app: typer.Typer) -> None:
+def add_to(app: typer.Typer, panel: str) -> None:
     """Register the command."""
-    command(app, "open")(open_records)
+    command(app, "open", rich_help_panel=panel)(open_records)

@@ -172,6 +172,6 @@ def _require_tables(examined: ExaminedRequest, expect: Sequence[str] | None) -> 
             )
 
 
-def add_to(app: typer.Typer) -> None:
+def add_to(app: typer.Typer, panel: str) -> None:
     """Register the command."""
-    command(app, "release")(release)
+    command(app, "release", rich_help_panel=panel)(release)

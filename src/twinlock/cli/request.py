@@ -140,6 +140,6 @@ def _assist(terminal: Terminal, path: Path, hello: bytes, output: Path) -> None:
     terminal.result({"output": str(output)}, done(f"Wrote {output}"), next_steps(step))
 
 
-def add_to(app: typer.Typer) -> None:
+def add_to(app: typer.Typer, panel: str) -> None:
     """Register the command."""
-    command(app, "request")(request)
+    command(app, "request", rich_help_panel=panel)(request)

@@ -316,6 +316,6 @@ def _nfc(text: str) -> str:
     return unicodedata.normalize("NFC", text)
 
 
-def add_to(app: typer.Typer) -> None:
+def add_to(app: typer.Typer, panel: str) -> None:
     """Register the command."""
-    command(app, "seal")(seal)
+    command(app, "seal", rich_help_panel=panel)(seal)
