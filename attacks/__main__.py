@@ -2,6 +2,7 @@
 
     python -m attacks                 all, on SQLite and on PostgreSQL
     python -m attacks --only ID       one (repeatable; a beginning of the id is enough)
+    python -m attacks --claim KEY   those of one row of the claims table (repeatable)
     python -m attacks --sqlite-only   leave PostgreSQL out
     python -m attacks --list          name them
 
@@ -21,6 +22,7 @@ from pathlib import Path
 from pkgutil import iter_modules
 
 import attacks
+from attacks.claims import CLAIMS
 from attacks.harness import REGISTRY, Attack
 from attacks.runner import Runner
 from attacks.table import print_table, write_report
@@ -36,7 +38,7 @@ def main() -> int:
     for module in iter_modules(attacks.__path__):
         if module.name != "__main__":
             import_module(f"attacks.{module.name}")
-    chosen = _chosen(options.only)
+    chosen = _chosen(options.only, options.claim)
     if options.list:
         for item in chosen:
             print(f"{item.id:<32} {item.claim:<18} {item.says}")
@@ -50,7 +52,7 @@ def main() -> int:
         if postgres:
             on_postgres = [item for item in chosen if item.databases]
             results += runner.run("softhsm+postgresql", postgres, on_postgres)
-    write_report(results, options.report, whole=not options.only)
+    write_report(results, options.report, whole=not options.only and not options.claim)
     print_table(results)
     missing = not postgres and not options.sqlite_only
     if missing:
@@ -62,17 +64,18 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m attacks", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--only", action="append", default=[], metavar="ID")
+    parser.add_argument("--claim", action="append", default=[], metavar="KEY", choices=CLAIMS)
     parser.add_argument("--list", action="store_true")
     parser.add_argument("--sqlite-only", action="store_true")
     parser.add_argument("--report", type=Path, default=ROOT / "attacks" / "report.json")
     return parser.parse_args()
 
 
-def _chosen(only: list[str]) -> list[Attack]:
+def _chosen(only: list[str], claims: list[str]) -> list[Attack]:
     ordered = [REGISTRY[key] for key in sorted(REGISTRY)]
-    if not only:
-        return ordered
-    return [item for item in ordered if item.id.startswith(tuple(only))]
+    if only:
+        ordered = [item for item in ordered if item.id.startswith(tuple(only))]
+    return [item for item in ordered if not claims or item.claim in claims]
 
 
 def _postgres_url() -> str:
