@@ -73,7 +73,7 @@ def every(trial: Trial, size: int) -> range:
 )
 def flipped_records(world: World, trial: Trial) -> None:
     """Locks that the reader does not use may be damaged: then the right content still opens."""
-    for name in ("first-token-aes", "ward-only-rsa-oaep", "row-token-aes", "note-rsa-oaep"):
+    for name in ("first-rsa-oaep", "ward-only-token-aes", "tom-row-token-aes", "note-rsa-oaep"):
         place = world.place(name)
         for stored in _with_one_bit(trial, world, place):
             with trial.attempt("stored record", *REFUSED_STORED) as attempt:
@@ -186,4 +186,4 @@ def flipped_releases(world: World, trial: Trial) -> None:
             "release", "release.not-authentic", *refusals, "format.version"
         ) as attempt:
             world.open(request, flipped(release, at), place)
-            a.broke()
+            attempt.broke()
