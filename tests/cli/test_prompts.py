@@ -141,3 +141,14 @@ def test_long_work_shows_how_far_it_is_and_leaves_no_trace(own: Cli) -> None:
     quiet = Screen.of(own, "seal", "--csv", "long.csv", *options, "--replace", "--quiet")
     assert quiet.end() == 0
     assert "Sealing long" not in quiet.seen
+
+
+def test_a_question_stands_alone_while_long_work_shows_how_far_it_is(own: Cli) -> None:
+    weber = ("--as", "weber", "--passphrase-env", "PW")
+    own.ok("group", "set-policy", "ward", "--budget", "1", *weber)
+    seal_patients(own, "patients")
+    screen = Screen.of(own, "open", "--as", "kim", "--table", "patients", "--all")
+    screen.until("Approve? [y/N]")
+    screen.type("y\n")
+    screen.until("CANARY-THREE")
+    assert screen.end() == 0

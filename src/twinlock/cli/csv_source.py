@@ -69,7 +69,7 @@ class CsvSource:
                 yield self._row(dict(zip(columns, values, strict=True)), reader.line_num)
 
     def _row(self, values: dict[str, str], line: int) -> SourceRow:
-        record = unicodedata.normalize("NFC", values[self.key])
+        record = nfc(values[self.key])
         if not record:
             raise self._at(line, f"has no {self.key}")
         return SourceRow(
@@ -88,7 +88,7 @@ class CsvSource:
         return int(text)
 
     def _columns(self, reader: _Reader) -> list[str]:
-        columns = [unicodedata.normalize("NFC", name) for name in next(reader, [])]
+        columns = [nfc(name) for name in next(reader, [])]
         wanted = [self.key, *self.sealed, *([self.version] if self.version else [])]
         missing = [name for name in wanted if name not in columns]
         if missing:
@@ -140,9 +140,14 @@ class CsvSource:
         )
 
 
+def nfc(text: str) -> str:
+    """Return a text in Unicode normalization form C, as contexts demand it."""
+    return unicodedata.normalize("NFC", text)
+
+
 def column_names(text: str) -> tuple[str, ...]:
     """Split ``a,b`` into column names in NFC, each once. Raises ``csv.no-columns``."""
-    names = [unicodedata.normalize("NFC", name.strip()) for name in text.split(",")]
+    names = [nfc(name.strip()) for name in text.split(",")]
     found = tuple(dict.fromkeys(name for name in names if name))
     if not found:
         raise CallerError("csv.no-columns", "No column was named.", hint="Use --columns a,b.")

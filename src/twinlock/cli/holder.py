@@ -29,7 +29,7 @@ from twinlock.cli.holder_wire import (
     write_frame,
 )
 from twinlock.cli.records import PAGE, Selection, asked, columns_of, unprotected
-from twinlock.cli.seal import file_context
+from twinlock.cli.sealed_files import file_context
 from twinlock.cli.server_side import configuration, open_vault
 from twinlock.cli.terminal import Terminal
 from twinlock.core.request import MAX_REQUEST_LIFE, decode_bundle, decode_request

@@ -22,7 +22,7 @@ from twinlock.cli.holder_wire import (
     socket_name,
     write_frame,
 )
-from twinlock.cli.seal import FILE_COLUMN, FILE_TABLE
+from twinlock.cli.sealed_files import FILE_COLUMN, FILE_TABLE
 from twinlock.core.context import decode_context
 from twinlock.core.request import RequestMessage, decode_bundle, decode_request
 from twinlock.core.statements import CLOCK_SKEW

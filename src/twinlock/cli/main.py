@@ -23,7 +23,7 @@ from twinlock.cli.doctor import add_to as add_doctor
 from twinlock.cli.failure import EXIT_INTERRUPTED, interrupted, report
 from twinlock.cli.group import app as group_app
 from twinlock.cli.init import add_to as add_init
-from twinlock.cli.members import app as member_app
+from twinlock.cli.member import app as member_app
 from twinlock.cli.open import add_to as add_open
 from twinlock.cli.release import add_to as add_release
 from twinlock.cli.request import add_to as add_request

@@ -61,6 +61,11 @@ PassphraseEnvOption = Annotated[
         rich_help_panel=_PANEL,
     ),
 ]
+NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The member's name.")]
+InvitationOption = Annotated[
+    str | None,
+    typer.Option(metavar="FILE|TEXT", help="The invitation that an admin handed over."),
+]
 HOME: Final = Path()
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from twinlock.cli.csv_source import column_names
+from twinlock.cli.csv_source import column_names, nfc
 from twinlock.core.context import Context, record_bytes
 from twinlock.errors import CallerError, DataError
 
@@ -104,15 +103,15 @@ def select(
         )
     chosen = None
     if ids is not None:
-        parts = (unicodedata.normalize("NFC", part.strip()) for part in ids.split(","))
+        parts = (nfc(part.strip()) for part in ids.split(","))
         chosen = tuple(dict.fromkeys(part for part in parts if part))
         if not chosen:
             raise CallerError("records.selection", "No id was named.", hint="Use --ids 1,2,3.")
     return Selection(
-        unicodedata.normalize("NFC", table),
+        nfc(table),
         chosen,
         limit,
-        None if after is None else unicodedata.normalize("NFC", after),
+        None if after is None else nfc(after),
         None if columns is None else column_names(columns),
     )
 

@@ -21,7 +21,7 @@ from twinlock.cli.records import (
     TableOption,
     select,
 )
-from twinlock.cli.seal import file_name_of
+from twinlock.cli.sealed_files import file_name_of
 from twinlock.cli.server_side import ask_pin, configuration, needing_server, needs_pin
 from twinlock.cli.terminal import Terminal, done, next_steps
 from twinlock.core.request import MAX_REQUEST_LIFE

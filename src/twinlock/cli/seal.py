@@ -3,32 +3,26 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
-import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from twinlock.cli.command import command
-from twinlock.cli.csv_source import CsvSource, SourceRow, column_names, require_distinct
+from twinlock.cli.csv_source import CsvSource, SourceRow, column_names, nfc, require_distinct
+from twinlock.cli.sealed_files import seal_file
 from twinlock.cli.server_side import vault
 from twinlock.cli.terminal import Advance, Terminal, done, next_steps
+from twinlock.cli.ways import Ways
 from twinlock.core.context import Context, record_bytes
-from twinlock.errors import CallerError, EnvError
+from twinlock.errors import CallerError
 
 if TYPE_CHECKING:
-    from twinlock.server.groups import Group
-    from twinlock.server.sealing import AllOf
     from twinlock.server.vault import Vault
     from twinlock.store.values import SealedRow
 
-FILE_TABLE: Final = "file"
-FILE_COLUMN: Final = "content"
-SEALED_SUFFIX: Final = ".twl"
-_CHUNK: Final = 1 << 16
 _PANEL: Final = "A table"
 
 
@@ -104,33 +98,9 @@ def seal(
     ways = Ways(tuple(to or ()), tuple(all_of or ()))
     if csv is not None:
         source = _csv_source(csv, id_column, columns, version_column, delimiter)
-        _seal_table(terminal, source, _nfc(table or csv.stem), ways, suite, replace)
+        _seal_table(terminal, source, nfc(table or csv.stem), ways, suite, replace)
     elif file is not None:
-        _seal_file(terminal, file, output, name, ways, suite, force)
-
-
-class Ways:
-    """The ways in that were named: groups each of which opens, and sets that open together."""
-
-    def __init__(self, groups: Sequence[str], together: Sequence[str]) -> None:
-        if not groups and not together:
-            raise CallerError(
-                "seal.no-group",
-                "Nobody was named who shall be able to open this.",
-                hint="Use --to GROUP, or --all GROUP1,GROUP2.",
-            )
-        self._groups = groups
-        self._together = [[n.strip() for n in names.split(",")] for names in together]
-
-    def of(self, opened: Vault) -> list[Group | AllOf]:
-        """Return the vault's groups. Raises ``group.unknown``."""
-        from twinlock.server.sealing import AllOf
-
-        sets = [AllOf(*(opened.group(name) for name in names)) for names in self._together]
-        return [*(opened.group(name) for name in self._groups), *sets]
-
-    def __str__(self) -> str:
-        return " or ".join([*self._groups, *(" and ".join(names) for names in self._together)])
+        seal_file(terminal, file, output, name, ways, suite, force)
 
 
 # --- tables --------------------------------------------------------------------------------------
@@ -149,8 +119,8 @@ def _csv_source(
         raise CallerError(
             "csv.delimiter", "A delimiter is one character.", hint="For example --delimiter ';'."
         )
-    key, sealed = _nfc(key), column_names(columns)
-    version = None if version is None else _nfc(version)
+    key, sealed = nfc(key), column_names(columns)
+    version = None if version is None else nfc(version)
     require_distinct(key, version, sealed)
     return CsvSource(path, key, sealed, version, delimiter)
 
@@ -217,103 +187,6 @@ def _sealed_rows(
 def row_context(table: str, record: str, version: int | None) -> Context:
     """Return the context of a row of one of the command line's tables."""
     return Context(table=table, record=record, version=version)
-
-
-# --- files ---------------------------------------------------------------------------------------
-
-
-def file_context(name: str) -> Context:
-    """Return the context of a sealed file."""
-    return Context(table=FILE_TABLE, column=FILE_COLUMN, record=_nfc(name))
-
-
-def file_name_of(sealed: Path) -> str:
-    """Return what a sealed file is called when nobody says otherwise."""
-    return sealed.name.removesuffix(SEALED_SUFFIX)
-
-
-def _seal_file(
-    terminal: Terminal,
-    file: Path,
-    output: Path | None,
-    name: str | None,
-    ways: Ways,
-    suite: str | None,
-    force: bool,
-) -> None:
-    from_stdin = str(file) == "-"
-    if from_stdin and (name is None or output is None):
-        raise CallerError(
-            "seal.stdin", "What comes from stdin has no name.", hint="Give --name and -o FILE."
-        )
-    record = _nfc(name or file.name)
-    target = output or file.with_name(file.name + SEALED_SUFFIX)
-    require_free(target, force=force)
-    began = time.monotonic()
-    size = None if from_stdin else _size(file)
-    counted = [0]
-    with vault(terminal) as opened, terminal.progress(record, size, of_bytes=True) as advance:
-
-        def count(amount: int) -> None:
-            counted[0] += amount
-            advance(amount)
-
-        chunks = _chunks(file, count)
-        opened.seal_file(
-            chunks, target, to=ways.of(opened), context=file_context(record), suite=suite
-        )
-    seconds = time.monotonic() - began
-    data: dict[str, Any] = {
-        "output": str(target),
-        "record": record,
-        "bytes": counted[0],
-        "sealed_bytes": target.stat().st_size,
-        "seconds": round(seconds, 3),
-        "to": str(ways),
-    }
-    naming = "" if file_name_of(target) == record else f" --name {record}"
-    terminal.result(
-        data,
-        done(f"Sealed {record} for {ways}: {counted[0]:,} bytes in {seconds:.1f} s, in {target}."),
-        next_steps(f"twinlock open {target} --as MEMBER -o FILE{naming}"),
-    )
-
-
-def require_free(path: Path, *, force: bool) -> None:
-    """Refuse to replace a file that nobody said may go. Raises ``file.exists``."""
-    if path.exists() and not force:
-        raise CallerError(
-            "file.exists", f"{path} exists already.", hint="Choose another name, or give --force."
-        )
-
-
-def _size(file: Path) -> int:
-    if not file.exists():
-        raise CallerError("file.missing", f"There is no file {file}.", hint="Check the name.")
-    return file.stat().st_size
-
-
-def _chunks(file: Path, count: Advance) -> Iterator[bytes]:
-    if str(file) == "-":
-        yield from _read(sys.stdin.buffer, count)
-        return
-    try:
-        with file.open("rb") as source:
-            yield from _read(source, count)
-    except OSError as error:
-        raise EnvError(
-            "file.unreadable", f"{file} cannot be read.", hint="Check its permissions."
-        ) from error
-
-
-def _read(source: BinaryIO, count: Advance) -> Iterator[bytes]:
-    while chunk := source.read(_CHUNK):
-        count(len(chunk))
-        yield chunk
-
-
-def _nfc(text: str) -> str:
-    return unicodedata.normalize("NFC", text)
 
 
 def add_to(app: typer.Typer, panel: str) -> None:

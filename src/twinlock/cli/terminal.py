@@ -60,6 +60,7 @@ class Terminal:
     json: bool = False
     quiet: bool = False
     _warnings: list[str] = field(default_factory=list)
+    _bar: Progress | None = None
 
     @property
     def _out(self) -> Console:
@@ -114,11 +115,16 @@ class Terminal:
         """Ask on stderr, and read y or n from stdin; without an answer it is no."""
         if self.json:
             return False
+        if self._bar is not None:
+            # It would draw over the question.
+            self._bar.stop()
         self._err.print(Text(f"{visible(question)} [y/N] "), end="", soft_wrap=True)
         answer = sys.stdin.readline()
         if not sys.stdin.isatty():
             # Nobody's Enter ended the line.
             self._err.print()
+        if self._bar is not None:
+            self._bar.start()
         return answer.strip().lower() in ("y", "yes")
 
     def ask_secret(self, prompt: str) -> str:
@@ -142,10 +148,19 @@ class Terminal:
             yield lambda _amount: None
             return
         counted: ProgressColumn = DownloadColumn() if of_bytes else MofNCompleteColumn()
-        columns = (TextColumn("{task.description}"), BarColumn(), counted, TimeRemainingColumn())
+        columns = (
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            counted,
+            TimeRemainingColumn(),
+        )
         with Progress(*columns, console=self._err, transient=True) as bar:
-            task = bar.add_task(description, total=total)
-            yield lambda amount: bar.advance(task, amount)
+            task = bar.add_task(visible(description), total=total)
+            self._bar = bar
+            try:
+                yield lambda amount: bar.advance(task, amount)
+            finally:
+                self._bar = None
 
 
 def _console(*, stderr: bool) -> Console:
