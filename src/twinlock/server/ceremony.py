@@ -17,6 +17,7 @@ from twinlock.core.release import ReleaseItem, ReleaseMessage, decode_release, v
 from twinlock.core.secret import Secret
 from twinlock.errors import CallerError, DataError, TwinlockError
 from twinlock.files import whole_file
+from twinlock.server import log
 from twinlock.server.auditor import Auditor
 from twinlock.server.blocks import SeenBlocks
 from twinlock.server.opened import Opened
@@ -85,11 +86,14 @@ class Ceremony:
     def _admit(self, request: Request, release: bytes) -> tuple[Pending, ReleaseMessage]:
         """Verify, compare, consume and audit a release, in this order."""
         states = self.states()
-        pending, message = self._verified(request, release, states)
-        self._compare(pending, message)
-        self.auditor.admit(
-            pending.message.request_id, pending.message.not_after, pending.digest, release
-        )
+        try:
+            pending, message = self._verified(request, release, states)
+            self._compare(pending, message)
+            asked = pending.message
+            self.auditor.admit(asked.request_id, asked.not_after, pending.digest, release)
+        except DataError as error:
+            log.release_refused(error)
+            raise
         with self._noting_failure(pending):
             self.blocks.take(pending.transport.kid, message.session_key)
         return pending, message
@@ -186,15 +190,20 @@ def _signing_keys(pending: Pending, states: Mapping[bytes, GroupState]) -> list[
 
 def _opened(record: ReadRecord, result: Sequence[bytes] | DataError) -> Opened:
     if isinstance(result, DataError):
-        return Opened(record.context, result)
+        return _refused(record, result)
     try:
         values = {
             column: Secret(segments.strip_commitment(plaintext))
             for column, plaintext in zip(_columns(record.prepared), result, strict=True)
         }
     except DataError as error:
-        return Opened(record.context, error)
+        return _refused(record, error)
     return Opened(record.context, None, values)
+
+
+def _refused(record: ReadRecord, error: DataError) -> Opened:
+    log.record_refused(record.context, error, record.head.core.dek_id)
+    return Opened(record.context, error)
 
 
 def _columns(prepared: PreparedRecord) -> tuple[str, ...]:

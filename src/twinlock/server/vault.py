@@ -29,6 +29,7 @@ from twinlock.core.sealing import Sealer
 from twinlock.core.statements import Directory, Statement
 from twinlock.errors import CallerError, DataError, EnvError
 from twinlock.files import whole_file
+from twinlock.server import log
 from twinlock.server.auditor import Auditor, AuditReport, verify_audit
 from twinlock.server.ceremony import Ceremony
 from twinlock.server.config import Config, load_config
@@ -335,6 +336,7 @@ class Vault:
             try:
                 asked.append(Asked(context, reader.read(context, stored)))
             except DataError as error:
+                log.record_refused(context, error)
                 asked.append(Asked(context, None, error))
         self._know_wrapping_keys(a.record.head.header.wrapping_kid for a in asked if a.record)
         return Request(self._desk(), asked, purpose)

@@ -1,0 +1,30 @@
+"""The operator's log: which check refused what. The client only sees the one opaque face.
+
+Python's own logging, under ``twinlock``: an application decides where it goes. Records are named by
+table and DEK id, never by content; causes hold no secrets.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Final
+
+from twinlock.core.context import Context
+from twinlock.errors import TwinlockError
+
+_LOG: Final = logging.getLogger("twinlock")
+_LOG.addHandler(logging.NullHandler())
+
+
+def record_refused(context: Context, error: TwinlockError, dek_id: bytes | None = None) -> None:
+    """Note a record that was refused, with the cause that the error keeps inside."""
+    causes = "; ".join(getattr(error, "__notes__", ()))
+    which = dek_id.hex() if dek_id is not None else "unread"
+    _LOG.warning(
+        "record refused: %s (%s), table %s, DEK %s", error.code, causes, context.table, which
+    )
+
+
+def release_refused(error: TwinlockError) -> None:
+    """Note a release that was refused."""
+    _LOG.warning("release refused: %s", error.code)
