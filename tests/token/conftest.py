@@ -10,13 +10,19 @@ import pytest
 from tests.token.rigs import MAKERS, Rig
 
 
+@pytest.fixture(scope="session")
+def nss_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The process's NSS database: NSS is told its folder once, so all rigs share it."""
+    return tmp_path_factory.mktemp("nss")
+
+
 @pytest.fixture(scope="session", params=sorted(MAKERS))
 def rig(
     request: pytest.FixtureRequest,
     softhsm_folder: Path,
-    tmp_path_factory: pytest.TempPathFactory,
+    nss_folder: Path,
 ) -> Iterator[Rig]:
-    """Every token that the contract runs on."""
-    made = MAKERS[request.param](tmp_path_factory.mktemp(request.param))
+    """Every token that the contract runs on. Made anew when pytest turns to another and back."""
+    made = MAKERS[request.param](nss_folder if request.param == "nss" else softhsm_folder)
     yield made
     made.token.close()

@@ -144,18 +144,19 @@ def init_softhsm_folder(folder: Path) -> None:
 
 
 def init_nss(folder: Path) -> str:
-    """Make an NSS key database; returns pReserved of C_Initialize.
+    """Make an NSS key database unless it is there; returns pReserved of C_Initialize.
 
     NSS stretches its PIN for each use of a stored private key; one iteration is enough here.
     """
     os.environ["NSS_MAX_MP_PBE_ITERATION_COUNT"] = "1"
-    password = folder / "password"
-    password.write_bytes(PIN.reveal())
-    subprocess.run(
-        ["certutil", "-N", "-d", f"sql:{folder}", "-f", str(password)],
-        check=True,
-        capture_output=True,
-    )
+    if not (folder / "cert9.db").exists():
+        password = folder / "password"
+        password.write_bytes(PIN.reveal())
+        subprocess.run(
+            ["certutil", "-N", "-d", f"sql:{folder}", "-f", str(password)],
+            check=True,
+            capture_output=True,
+        )
     return f"configdir='sql:{folder}' certPrefix='' keyPrefix='' secmod='secmod.db' flags="
 
 
