@@ -17,13 +17,15 @@ import argparse
 import os
 import sys
 import tempfile
+from concurrent.futures import ProcessPoolExecutor
 from importlib import import_module
+from multiprocessing import get_context
 from pathlib import Path
 from pkgutil import iter_modules
 
 import attacks
 from attacks.claims import CLAIMS
-from attacks.harness import REGISTRY, Attack
+from attacks.harness import REGISTRY, Attack, Result
 from attacks.runner import Runner
 from attacks.table import print_table, write_report
 from attacks.world import TokenPlace
@@ -35,29 +37,43 @@ _POSTGRES = "TWINLOCK_TEST_POSTGRES_URL"
 def main() -> int:
     """Parse the arguments, run, and return the exit code."""
     options = _arguments()
-    for module in iter_modules(attacks.__path__):
-        if module.name != "__main__":
-            import_module(f"attacks.{module.name}")
+    _import_attacks()
     chosen = _chosen(options.only, options.claim)
     if options.list:
         for item in chosen:
             print(f"{item.id:<32} {item.claim:<18} {item.says}")
         return 0
     postgres = "" if options.sqlite_only else _postgres_url()
-    # In memory where there is such a folder: the store syncs each commit to the disk.
-    memory = next((path for path in (Path("/dev/shm"),) if os.access(path, os.W_OK)), None)
-    with tempfile.TemporaryDirectory(prefix="twinlock-attacks.", dir=memory) as folder:
-        runner = Runner(TokenPlace.make(Path(folder)), show=_show)
-        results = runner.run("softhsm+sqlite", None, chosen)
-        if postgres:
-            on_postgres = [item for item in chosen if item.databases]
-            results += runner.run("softhsm+postgresql", postgres, on_postgres)
+    jobs = [("softhsm+sqlite", "", [item.id for item in chosen])]
+    if postgres:
+        on_postgres = [item.id for item in chosen if item.databases]
+        jobs.append(("softhsm+postgresql", postgres, on_postgres))
+    # A process for each store: SoftHSM's token belongs to a process, and there are two cores.
+    with ProcessPoolExecutor(len(jobs), mp_context=get_context("spawn")) as pool:
+        running = [pool.submit(run_store, *job) for job in jobs]
+        results = [result for future in running for result in future.result()]
     write_report(results, options.report, whole=not options.only and not options.claim)
     print_table(results)
     missing = not postgres and not options.sqlite_only
     if missing:
         print(f"PostgreSQL: NOT RUN, because {_POSTGRES} is empty (no PostgreSQL found).")
     return 1 if missing or not results or not all(result.ok for result in results) else 0
+
+
+def run_store(on: str, postgres: str, ids: list[str]) -> list[Result]:
+    """Run attacks on one kind of store, with a token of this process."""
+    _import_attacks()
+    # In memory where there is such a folder: the store syncs each commit to the disk.
+    memory = next((path for path in (Path("/dev/shm"),) if os.access(path, os.W_OK)), None)
+    with tempfile.TemporaryDirectory(prefix="twinlock-attacks.", dir=memory) as folder:
+        runner = Runner(TokenPlace.make(Path(folder)), show=_show)
+        return runner.run(on, postgres or None, [REGISTRY[key] for key in ids])
+
+
+def _import_attacks() -> None:
+    for module in iter_modules(attacks.__path__):
+        if module.name != "__main__":
+            import_module(f"attacks.{module.name}")
 
 
 def _arguments() -> argparse.Namespace:

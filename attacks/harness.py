@@ -198,9 +198,9 @@ def attack(
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What one attack did on one store."""
+    """What one attack did on one store. It crosses processes, so it names its attack only."""
 
-    attack: Attack
+    id: str
     on: str
     attempts: int
     broken: int
@@ -209,6 +209,11 @@ class Result:
     refusals_when_mutated: tuple[tuple[str, str], ...]
     seconds: float
     error: str = ""
+
+    @property
+    def attack(self) -> Attack:
+        """The attack."""
+        return REGISTRY[self.id]
 
     @property
     def ok(self) -> bool:
@@ -220,7 +225,7 @@ class Result:
         """Return the object for report.json."""
         numbers = list(self.attack.attacks)
         return {
-            "id": self.attack.id,
+            "id": self.id,
             "claim": self.attack.claim,
             "attack": numbers[0] if len(numbers) == 1 else numbers,
             "attempts": self.attempts,

@@ -43,7 +43,7 @@ _PINS_IGNORED = Mutation(
     mutations=[_PINS_IGNORED],
 )
 def rolled_back_log(world: World, trial: Trial) -> None:
-    """Judged by a server that starts anew: whether Tom is a member again."""
+    """Whether Tom is a member again: for a server that starts anew, and for one that runs."""
     forger, database = Forger(world, "ward"), world.database
     group_id, seq = forger.state.group_id, forger.state.seq
     weber = Insider.of(world, "weber")
@@ -69,11 +69,15 @@ def rolled_back_log(world: World, trial: Trial) -> None:
         ("the last entry cut off", cut_off, "log.rollback"),
         ("another genuine entry in its place", forked, "log.fork"),
     ):
-        with trial.attempt(kind, refusal) as attempt:
-            change()
-            world.restart()
-            attempt.says(world.removed.member_id in world.vault.group_states()[group_id].members)
-        world.rewind()
+        for running in (False, True):
+            world.vault.group_states()
+            with trial.attempt(kind, refusal) as attempt:
+                change()
+                if not running:
+                    world.restart()
+                states = world.vault.group_states()
+                attempt.says(world.removed.member_id in states[group_id].members)
+            world.rewind()
 
 
 @attack(

@@ -50,7 +50,7 @@ class Runner:
             error = traceback.format_exc()
         proved = {kind for trial in weak for kind in trial.broken}
         return Result(
-            item,
+            item.id,
             on,
             real.attempts.total(),
             real.broken.total(),
@@ -106,7 +106,7 @@ class Runner:
 def _line(result: Result) -> str:
     state = "ok" if result.ok else "FAILED"
     counts = f"{result.attempts} tried, {result.broken} broken, {result.broken_when_mutated} weak"
-    lines = [f"{state:<7}{result.attack.id:<34}{counts}  {result.seconds:.1f} s"]
+    lines = [f"{state:<7}{result.id:<34}{counts}  {result.seconds:.1f} s"]
     if result.unproven:
         lines.append(f"       succeeded in no weakened build: {', '.join(result.unproven)}")
         lines += [f"       there: {kind}: {why}" for kind, why in result.refusals_when_mutated]

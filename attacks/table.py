@@ -30,7 +30,7 @@ def print_table(results: Sequence[Result]) -> None:
         print(f"    {'attack':<42}{'store':<12}{'attempts':>9}{'broken':>8}{'when mutated':>14}")
         for row in rows:
             numbers = ",".join(str(number) for number in row.attack.attacks)
-            name = f"{row.attack.id} ({numbers})" if numbers else row.attack.id
+            name = f"{row.id} ({numbers})" if numbers else row.id
             store = row.on.removeprefix("softhsm+")
             flag = "" if row.ok else "   FAILED"
             print(
