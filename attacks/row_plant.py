@@ -57,13 +57,13 @@ def planted_record(world: World, trial: Trial) -> None:
     for name in ("first-rsa-oaep", "row-rsa-oaep", "scan-rsa-oaep", "ward-only-token-aes"):
         place = world.place(name)
         for kind, author, targets, refusal in authors:
-            planted = _seal(world, place, author, targets)
+            planted = sealed_by(world, place, author, targets)
             with trial.attempt(kind, refusal) as attempt:
                 world.database.put(place, planted)
                 attempt.says(LIE in world.read(place).values())
 
 
-def _seal(world: World, place: Place, author: SigningKey, targets: list[Target]) -> Stored:
+def sealed_by(world: World, place: Place, author: SigningKey, targets: list[Target]) -> Stored:
     sealer = Sealer(author, wrapping_key(world), os.urandom)
     context = place.context.encode(world.config.deployment_id)
     if place.layout == "file":

@@ -363,3 +363,18 @@ def test_of_eight_threads_with_one_release_exactly_one_opens(world: World) -> No
     with ThreadPoolExecutor(8) as threads:
         results = sorted(threads.map(one, range(8)))
     assert results == ["once"] + ["release.replayed"] * 7
+
+
+def test_another_groups_record_is_refused_where_the_reader_says_whose_it_expects(
+    world: World,
+) -> None:
+    ward, other = list(world.groups.values())[:2]
+    sealed = world.vault.seal("I48.0", to=other, context=DIAGNOSIS)
+    both = world.vault.seal("I48.0", to=[other, ward], context=DIAGNOSIS)
+    items = [(DIAGNOSIS, sealed), (DIAGNOSIS, both)]
+    foreign, shared = world.vault.request(items, groups=[ward]).asked
+    assert foreign.error is not None
+    assert foreign.error.code == "data.not-authentic"
+    assert shared.record is not None
+    assert [lock.group_id for lock in shared.record.locks] == [ward.group_id]
+    assert all(asked.error is None for asked in world.vault.request(items).asked)

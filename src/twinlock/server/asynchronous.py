@@ -132,10 +132,14 @@ class AsyncVault:
         )
 
     async def request(
-        self, items: Iterable[tuple[Context, Stored]], *, purpose: str = ""
+        self,
+        items: Iterable[tuple[Context, Stored]],
+        *,
+        purpose: str = "",
+        groups: Iterable[Group] | None = None,
     ) -> Request:
         """Ask for records."""
-        return await self._run(self._vault.request, items, purpose=purpose)
+        return await self._run(self._vault.request, items, purpose=purpose, groups=groups)
 
     async def bind(self, request: Request, hello: bytes) -> bytes:
         """Bind a request to an agent: ``Request.bind`` signs in the token, so it waits."""

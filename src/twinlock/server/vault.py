@@ -323,14 +323,27 @@ class Vault:
 
     # --- opening -----------------------------------------------------------------------------
 
-    def request(self, items: Iterable[tuple[Context, Stored]], *, purpose: str = "") -> Request:
+    def request(
+        self,
+        items: Iterable[tuple[Context, Stored]],
+        *,
+        purpose: str = "",
+        groups: Iterable[Group] | None = None,
+    ) -> Request:
         """Ask for records: check each as far as is possible without a member.
 
-        A record that is refused here (forged, damaged, of a suite not accepted) stays in the
-        request with its error, and is not asked for. Raises CallerError ``request.size``.
+        ``groups``: whose records these are. Locks and writers of other groups do not count then;
+        without it those of every trusted group do, so that the admins of any of them can author
+        records for its members. A record that is refused here (forged, damaged, of a suite not
+        accepted) stays in the request with its error, and is not asked for. Raises CallerError
+        ``request.size``.
         """
         require_nfc("purpose", purpose)
-        reader = RecordReader(self._config.deployment_id, self._config.accept, self._states())
+        states = self._states()
+        if groups is not None:
+            wanted = {group.group_id for group in groups}
+            states = {group_id: s for group_id, s in states.items() if group_id in wanted}
+        reader = RecordReader(self._config.deployment_id, self._config.accept, states)
         asked = []
         for context, stored in items:
             try:
