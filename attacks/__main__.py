@@ -16,19 +16,14 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import tempfile
 from concurrent.futures import ProcessPoolExecutor
-from importlib import import_module
 from multiprocessing import get_context
 from pathlib import Path
-from pkgutil import iter_modules
 
-import attacks
 from attacks.claims import CLAIMS
-from attacks.harness import REGISTRY, Attack, Result
-from attacks.runner import Runner
+from attacks.harness import REGISTRY, Attack
+from attacks.runner import import_attacks, run_store
 from attacks.table import print_table, write_report
-from attacks.world import TokenPlace
 
 ROOT = Path(__file__).parent.parent
 _POSTGRES = "TWINLOCK_TEST_POSTGRES_URL"
@@ -37,7 +32,7 @@ _POSTGRES = "TWINLOCK_TEST_POSTGRES_URL"
 def main() -> int:
     """Parse the arguments, run, and return the exit code."""
     options = _arguments()
-    _import_attacks()
+    import_attacks()
     chosen = _chosen(options.only, options.claim)
     if options.list:
         for item in chosen:
@@ -58,22 +53,6 @@ def main() -> int:
     if missing:
         print(f"PostgreSQL: NOT RUN, because {_POSTGRES} is empty (no PostgreSQL found).")
     return 1 if missing or not results or not all(result.ok for result in results) else 0
-
-
-def run_store(on: str, postgres: str, ids: list[str]) -> list[Result]:
-    """Run attacks on one kind of store, with a token of this process."""
-    _import_attacks()
-    # In memory where there is such a folder: the store syncs each commit to the disk.
-    memory = next((path for path in (Path("/dev/shm"),) if os.access(path, os.W_OK)), None)
-    with tempfile.TemporaryDirectory(prefix="twinlock-attacks.", dir=memory) as folder:
-        runner = Runner(TokenPlace.make(Path(folder)), show=_show)
-        return runner.run(on, postgres or None, [REGISTRY[key] for key in ids])
-
-
-def _import_attacks() -> None:
-    for module in iter_modules(attacks.__path__):
-        if module.name != "__main__":
-            import_module(f"attacks.{module.name}")
 
 
 def _arguments() -> argparse.Namespace:
@@ -101,10 +80,6 @@ def _postgres_url() -> str:
         script = ROOT / "scripts" / "with-postgres"
         os.execv(script, [str(script), sys.executable, "-m", "attacks", *sys.argv[1:]])
     return url
-
-
-def _show(line: str) -> None:
-    print(line, flush=True)
 
 
 if __name__ == "__main__":

@@ -3,18 +3,45 @@
 from __future__ import annotations
 
 import itertools
+import os
+import tempfile
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from importlib import import_module
+from pathlib import Path
+from pkgutil import iter_modules
 from typing import Final
 
 from sqlalchemy import create_engine, make_url, text
 
-from attacks.harness import Attack, Mutation, Result, Trial
+import attacks
+from attacks.harness import REGISTRY, Attack, Mutation, Result, Trial
 from attacks.world import TokenPlace, World, build
 
 _numbers: Final = itertools.count(1)
+
+
+def import_attacks() -> None:
+    """Import every module of this package, so that its attacks register."""
+    for module in iter_modules(attacks.__path__):
+        if module.name != "__main__":
+            import_module(f"attacks.{module.name}")
+
+
+def run_store(on: str, postgres: str, ids: Sequence[str]) -> list[Result]:
+    """Run attacks on one kind of store, with a token of this process (which has no other)."""
+    import_attacks()
+    # In memory where there is such a folder: the store syncs each commit to the disk.
+    memory = next((path for path in (Path("/dev/shm"),) if os.access(path, os.W_OK)), None)
+    with tempfile.TemporaryDirectory(prefix="twinlock-attacks.", dir=memory) as folder:
+        runner = Runner(TokenPlace.make(Path(folder)), show=_show)
+        return runner.run(on, postgres or None, [REGISTRY[key] for key in ids])
+
+
+def _show(line: str) -> None:
+    print(line, flush=True)
 
 
 class Runner:
@@ -106,7 +133,8 @@ class Runner:
 def _line(result: Result) -> str:
     state = "ok" if result.ok else "FAILED"
     counts = f"{result.attempts} tried, {result.broken} broken, {result.broken_when_mutated} weak"
-    lines = [f"{state:<7}{result.id:<34}{counts}  {result.seconds:.1f} s"]
+    store = result.on.removeprefix("softhsm+")
+    lines = [f"{state:<7}{store:<12}{result.id:<34}{counts}  {result.seconds:.1f} s"]
     if result.unproven:
         lines.append(f"       succeeded in no weakened build: {', '.join(result.unproven)}")
         lines += [f"       there: {kind}: {why}" for kind, why in result.refusals_when_mutated]
