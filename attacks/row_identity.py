@@ -5,12 +5,13 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import replace
 
+from attacks.building import group
 from attacks.forge import Taken, take
 from attacks.harness import Mutation, Trial, attack, nothing, weakened
 from attacks.people import Insider
 from attacks.powers import OwnToken, directory_of
 from attacks.row_keys import add_statement
-from attacks.world import World, group
+from attacks.world import World
 from twinlock.agent import examine
 from twinlock.core import sealing
 from twinlock.core.membership import (

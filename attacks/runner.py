@@ -17,8 +17,9 @@ from typing import Final
 from sqlalchemy import create_engine, make_url, text
 
 import attacks
+from attacks.building import build
 from attacks.harness import REGISTRY, Attack, Mutation, Result, Trial
-from attacks.world import TokenPlace, World, build
+from attacks.world import TokenPlace, World
 
 _numbers: Final = itertools.count(1)
 
