@@ -16,11 +16,10 @@ from twinlock.core.ports import DekOpening, Token, TransportKey
 from twinlock.core.primitives import aes_key_wrap, hmac_sha256, rsa_oaep_encrypt, sha256
 from twinlock.core.secret import Secret
 from twinlock.errors import DataError
-from twinlock.token import sealing as token_sealing
+from twinlock.token.calls import SessionCalls
 from twinlock.token.ck import Cka, Ckk, Ckm, Cko
-from twinlock.token.policy import imported_release_key
-from twinlock.token.profiles import TokenProfile
-from twinlock.token.structures import Attributes, Template
+from twinlock.token.importing import ReleaseKeyImport
+from twinlock.token.structures import Attributes
 
 _READABLE: Final[Attributes] = {
     Cka.CLASS: Cko.SECRET_KEY,
@@ -31,15 +30,18 @@ _READABLE: Final[Attributes] = {
 }
 
 
-def _zero_import(profile: TokenProfile, _: bytes) -> Template:
-    return imported_release_key(profile, bytes(32))
+_bring_in: Final = ReleaseKeyImport.bring_in
+
+
+def _bring_in_zeros(importing: ReleaseKeyImport, work: SessionCalls, _: Secret) -> int:
+    return _bring_in(importing, work, Secret(bytes(32)))
 
 
 _NO_INNER_LOCK: Final = Mutation(
     "no inner lock: W is the DEK itself, or the DEK under zeros",
     lambda: weakened(
         (sealing, "aes_key_wrap", lambda _, dek: dek + bytes(8)),
-        (token_sealing, "imported_release_key", _zero_import),
+        (ReleaseKeyImport, "bring_in", _bring_in_zeros),
     ),
     rebuild=True,
 )
@@ -47,7 +49,7 @@ _GUESSABLE: Final = Mutation(
     "the release key is 32 zero bytes",
     lambda: weakened(
         (sealing, "aes_key_wrap", lambda _, dek: aes_key_wrap(bytes(32), dek)),
-        (token_sealing, "imported_release_key", _zero_import),
+        (ReleaseKeyImport, "bring_in", _bring_in_zeros),
     ),
     rebuild=True,
 )

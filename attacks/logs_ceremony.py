@@ -38,9 +38,11 @@ from twinlock.errors import TwinlockError
 from twinlock.server.records import Sealed, SealedFile
 from twinlock.server.sealing import AllOf
 from twinlock.server.vault import Vault
-from twinlock.token import sealing as token_sealing
 from twinlock.token.calls import SessionCalls
-from twinlock.token.policy import imported_release_key
+from twinlock.token.ck import Cka
+from twinlock.token.importing import ReleaseKeyImport
+from twinlock.token.policy import secret_key
+from twinlock.token.structures import Template
 
 SUITES: Final = ("rsa-oaep", "token-aes")
 CONTENT: Final = b"canary content, which only the interface of the token may show: 4711-0815"
@@ -59,6 +61,10 @@ def _plain_keys(to: Any, keys: Any, randomness: Any) -> Any:
     return block, [key.reveal() + bytes(8) for key in keys]
 
 
+def _created(_: ReleaseKeyImport, work: SessionCalls, release_key: Secret) -> int:
+    return work.create_object(Template({**secret_key(Cka.WRAP), Cka.VALUE: release_key.reveal()}))
+
+
 WEAKNESSES: Final[dict[str, Callable[[], AbstractContextManager[None]]]] = {
     "": nullcontext,
     "secrets show themselves": lambda: weakened(
@@ -67,6 +73,9 @@ WEAKNESSES: Final[dict[str, Callable[[], AbstractContextManager[None]]]] = {
     "W is the DEK": lambda: weakened((sealing, "aes_key_wrap", lambda _, dek: dek + bytes(8))),
     "release keys travel in the clear": lambda: weakened(
         (agent_module, "wrap_release_keys", _plain_keys)
+    ),
+    "release keys are created in the token": lambda: weakened(
+        (ReleaseKeyImport, "_unwrap", _created)
     ),
 }
 
@@ -93,11 +102,11 @@ class Canaries:
             self.add(_KINDS.get(place, "secret"), value)
             _INIT(secret, value)
 
-        def importing(profile: Any, value: bytes) -> Any:
-            imported[:] = [value]
-            return imported_release_key(profile, value)
+        bring_in, wrap = ReleaseKeyImport.bring_in, SessionCalls.wrap
 
-        wrap = SessionCalls.wrap
+        def importing(self: ReleaseKeyImport, work: SessionCalls, release_key: Secret) -> int:
+            imported[:] = [release_key.reveal()]
+            return bring_in(self, work, release_key)
 
         def wrapping(calls: SessionCalls, mechanism: Any, wrapping_key: int, key: int) -> bytes:
             wrapped = wrap(calls, mechanism, wrapping_key, key)
@@ -106,7 +115,7 @@ class Canaries:
 
         with weakened(
             (Secret, "__init__", made),
-            (token_sealing, "imported_release_key", importing),
+            (ReleaseKeyImport, "bring_in", importing),
             (SessionCalls, "wrap", wrapping),
         ):
             yield

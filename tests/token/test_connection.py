@@ -248,6 +248,7 @@ if child == 0:
             raise SystemExit("a transport key outlived its process")
         rig.transport = rig.token.generate_transport_key()
         assert rig.open_many([rig.seal("rsa", [b"y"])] * 20) == [[b"y"]] * 20
+        assert rig.open_many([rig.seal("aes", [b"z"])] * 20) == [[b"z"]] * 20
         rig.token.close()
     except BaseException as error:
         print(repr(error), error, file=sys.stderr)
@@ -256,7 +257,7 @@ if child == 0:
 holder.release()
 status = os.waitpid(child, 0)[1]
 use()
-assert rig.open_many(items) == [[b"x"]] * 20
+assert rig.open_many([*items, rig.seal("aes", [b"x"])]) == [[b"x"]] * 21
 sys.exit(os.waitstatus_to_exitcode(status))
 """
 

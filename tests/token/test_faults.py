@@ -74,9 +74,10 @@ def test_a_failing_call_is_never_taken_for_bad_data_and_leaves_nothing(
 
 @pytest.mark.parametrize(
     "function",
-    ["GenerateKey", "CreateObject", "WrapKey", "DestroyObject", "EncryptInit", "Encrypt"],
+    ["GenerateKey", "UnwrapKey", "WrapKey", "DestroyObject", "EncryptInit", "Encrypt"],
 )
 def test_a_sealing_that_fails_leaves_nothing(softhsm: Rig, function: str) -> None:
+    softhsm.seal("aes", [b"x"])
     before = softhsm.count_objects()
     with (
         pytest.raises(EnvError) as caught,
@@ -86,6 +87,33 @@ def test_a_sealing_that_fails_leaves_nothing(softhsm: Rig, function: str) -> Non
         pass
     assert caught.value.code == "token.device-error"
     assert softhsm.count_objects() == before
+
+
+def test_an_import_key_whose_pair_does_not_serve_leaves_nothing(softhsm_folder: Path) -> None:
+    """R-TOKEN-4."""
+    rig = MAKERS["softhsm"](softhsm_folder)
+    before = rig.count_objects()
+    fault = failing(rig, "GetAttributeValue", Ckr.DEVICE_ERROR, after=0)
+    with pytest.raises(EnvError) as caught, fault:
+        rig.seal("aes", [b"x"])
+    assert caught.value.code == "token.device-error"
+    assert rig.count_objects() == before
+    assert rig.open_many([rig.seal("aes", [b"x"])]) == [[b"x"]]
+    rig.token.close()
+
+
+def test_an_import_key_that_does_not_come_in_leaves_nothing(
+    softhsm: Rig, softhsm_folder: Path
+) -> None:
+    """R-TOKEN-4."""
+    with failing(softhsm, "UnwrapKey", Ckr.DEVICE_ERROR, after=0):
+        rig = MAKERS["softhsm"](softhsm_folder)  # a session takes this function when it is made
+        before = rig.count_objects()
+        with pytest.raises(EnvError) as caught:
+            rig.seal("aes", [b"x"])
+    assert caught.value.code == "token.device-error"
+    assert rig.count_objects() == before
+    rig.token.close()
 
 
 def test_a_failure_in_one_worker_waits_for_the_others(softhsm: Rig) -> None:

@@ -14,9 +14,10 @@ from twinlock.core.ports import KeyRole, OuterSuite
 from twinlock.errors import CallerError
 from twinlock.token.ck import Cka, Ckm, code_name
 from twinlock.token.policy import (
-    imported_release_key,
+    import_private,
     long_lived,
     session_attributes,
+    session_templates,
     transport_private,
 )
 from twinlock.token.profiles import PROFILES, detect_profile, profile_named
@@ -134,10 +135,24 @@ def test_templates_nest_where_the_token_takes_it() -> None:
     assert Cka.UNWRAP_TEMPLATE not in transport_private(PROFILES["nss"])
 
 
-def test_an_imported_release_key_only_wraps() -> None:
-    template = imported_release_key(PROFILES["softhsm"], bytes(32))
+@pytest.mark.parametrize("name", sorted(PROFILES))
+@pytest.mark.parametrize(("field", "usage"), [("import_key", Cka.UNWRAP), ("imported", Cka.WRAP)])
+def test_what_is_imported_to_seal_has_one_usage_and_never_comes_out(
+    name: str, field: str, usage: Cka
+) -> None:
+    template = getattr(session_templates(PROFILES[name]), field)
     found = read_back(template.address, template.count)
-    assert [kind for kind in USAGES if found[kind] == b"\x01"] == [Cka.WRAP]
+    assert [kind for kind in USAGES if found[kind] == b"\x01"] == [usage]
+    assert (found[Cka.SENSITIVE], found[Cka.EXTRACTABLE]) == (b"\x01", b"\x00")
+    assert list(found.items())[-1] == (Cka.MODIFIABLE, b"\x00")
+
+
+def test_an_import_key_unwraps_only_into_what_wraps_where_the_token_takes_it() -> None:
+    first = import_private(PROFILES["opencryptoki"])[Cka.UNWRAP_TEMPLATE]
+    second = first[Cka.UNWRAP_TEMPLATE]
+    assert [kind for kind in USAGES if first[kind]] == [Cka.UNWRAP]
+    assert [kind for kind in USAGES if second[kind]] == [Cka.WRAP]
+    assert Cka.UNWRAP_TEMPLATE not in import_private(PROFILES["softhsm"])[Cka.UNWRAP_TEMPLATE]
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from twinlock.core.ports import (
 from twinlock.core.secret import Secret
 from twinlock.errors import CallerError, EnvError, not_authentic
 from twinlock.token.binding import Module, TokenInfo
-from twinlock.token.ck import Ckr
+from twinlock.token.importing import ReleaseKeyImport
 from twinlock.token.keys import KeyRing, is_residue, read_modulus, sign_with
 from twinlock.token.opening import Pkcs11Opening, RecordOpener
 from twinlock.token.pin import PinSource, resolve_pin
@@ -32,7 +32,7 @@ from twinlock.token.policy import (
 )
 from twinlock.token.pool import Login, SessionPool
 from twinlock.token.profiles import TokenProfile, detect_profile, profile_named
-from twinlock.token.returns import CallError, refuses_data, translating
+from twinlock.token.returns import HANDLE_GONE, CallError, refuses_data, translating
 from twinlock.token.sealing import sealing_dek
 from twinlock.token.slots import locate
 from twinlock.token.spki import rsa_spki
@@ -41,13 +41,6 @@ from twinlock.token.uri import TokenUri, parse_uri
 
 _KID_SIZE: Final = 16
 _TRANSPORT_SIZES: Final = (2048, 3072, 4096)
-_HANDLE_GONE: Final = frozenset(
-    {
-        Ckr.KEY_HANDLE_INVALID,
-        Ckr.OBJECT_HANDLE_INVALID,
-        Ckr.UNWRAPPING_KEY_HANDLE_INVALID,
-    }
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +79,7 @@ class Pkcs11Token:
             wait_seconds=wait_seconds,
             on_login=self._begin_login,
         )
+        self._importing = ReleaseKeyImport(self._pool, profile, self._templates, randomness)
 
     @classmethod
     def connect(
@@ -221,7 +215,7 @@ class Pkcs11Token:
             try:
                 key = work.unwrap(mechanism, transport.private, wrapped_session_key, template)
             except CallError as failed:
-                if failed.value in _HANDLE_GONE:
+                if failed.value in HANDLE_GONE:
                     self._pool.doubt()
                     raise _transport_gone() from failed
                 if refuses_data(failed, self.profile.refusals):
@@ -253,7 +247,7 @@ class Pkcs11Token:
         held = self._keys.wrapping_aes(wrapping_kid)
         with sealing_dek(
             self._pool,
-            self.profile,
+            self._importing,
             self._templates,
             held.handle,
             release_key,

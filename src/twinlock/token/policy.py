@@ -54,16 +54,19 @@ def secret_key(*used: Cka, extractable: bool = False, token: bool = False) -> di
 
 @dataclass(frozen=True, slots=True)
 class SessionTemplates:
-    """The templates of what lives for one opening or one sealing.
+    """The templates of the AES keys that are unwrapped or generated as session objects.
 
-    ``session_key`` is the release's AES key, ``release_key`` rk, ``dek`` the DEK, all unwrapped;
-    ``born_dek`` is generated and wrapped once, ``imported`` is rk when sealing.
+    Opening: ``session_key`` is the release's AES key, ``release_key`` rk, ``dek`` the DEK, all
+    unwrapped. Sealing: ``born_dek`` is generated and wrapped once, ``import_key`` and ``imported``
+    (rk) are unwrapped.
     """
 
     session_key: Template
     release_key: Template
     dek: Template
     born_dek: Template
+    import_key: Template
+    imported: Template
 
 
 def session_attributes(profile: TokenProfile) -> dict[str, Attributes]:
@@ -83,9 +86,19 @@ def session_attributes(profile: TokenProfile) -> dict[str, Attributes]:
     return {"session_key": session_key, "release_key": release_key, "dek": dek}
 
 
+def import_attributes(profile: TokenProfile) -> dict[str, Attributes]:
+    """The two levels that are unwrapped to seal: import_key, and imported, an rk that wraps."""
+    end = _locked(profile)
+    imported: Attributes = {**secret_key(Cka.WRAP), **end}
+    nested: dict[int, Attributes] = (
+        {Cka.UNWRAP_TEMPLATE: imported} if profile.unwrap_template is UnwrapTemplate.NESTED else {}
+    )
+    return {"import_key": {**secret_key(Cka.UNWRAP), **nested, **end}, "imported": imported}
+
+
 def session_templates(profile: TokenProfile) -> SessionTemplates:
     """Build the templates that a connection uses for every record."""
-    levels = session_attributes(profile)
+    levels = {**session_attributes(profile), **import_attributes(profile)}
     length: dict[int, int] = (
         {Cka.VALUE_LEN: AES_KEY_BYTES} if profile.kw_value_len is KwValueLen.REQUIRED else {}
     )
@@ -99,16 +112,22 @@ def session_templates(profile: TokenProfile) -> SessionTemplates:
         release_key=Template({**length, **levels["release_key"]}),
         dek=Template({**length, **levels["dek"]}),
         born_dek=Template(born),
+        import_key=Template({**length, **levels["import_key"]}),
+        imported=Template({**length, **levels["imported"]}),
     )
-
-
-def imported_release_key(profile: TokenProfile, value: bytes) -> Template:
-    """rk as a session object that can wrap and do nothing else (sealing)."""
-    return Template({**secret_key(Cka.WRAP), Cka.VALUE: value, **_locked(profile)})
 
 
 def transport_private(profile: TokenProfile) -> Attributes:
     """The RSA private key that releases are encrypted to: UNWRAP only, into the first level."""
+    return _unwrapping_private(profile, session_attributes(profile)["session_key"])
+
+
+def import_private(profile: TokenProfile) -> Attributes:
+    """The RSA private key that brings in one import key: UNWRAP only, into nothing else."""
+    return _unwrapping_private(profile, import_attributes(profile)["import_key"])
+
+
+def _unwrapping_private(profile: TokenProfile, into: Attributes) -> Attributes:
     attributes: dict[int, bool | int | Attributes | list[int]] = {
         Cka.CLASS: Cko.PRIVATE_KEY,
         Cka.KEY_TYPE: Ckk.RSA,
@@ -119,14 +138,14 @@ def transport_private(profile: TokenProfile) -> Attributes:
         **_usages(_PRIVATE_USAGES, (Cka.UNWRAP,)),
     }
     if profile.unwrap_template is not UnwrapTemplate.NONE:
-        attributes[Cka.UNWRAP_TEMPLATE] = session_attributes(profile)["session_key"]
+        attributes[Cka.UNWRAP_TEMPLATE] = into
     if profile.allowed_mechanisms:
         attributes[Cka.ALLOWED_MECHANISMS] = [Ckm.RSA_PKCS_OAEP]
     return {**attributes, **_locked(profile)}
 
 
 def transport_public() -> Attributes:
-    """The public half of a transport key, read once and destroyed: it may be used for nothing."""
+    """The public half of a key that unwraps, read once and destroyed: it may do nothing."""
     return {
         Cka.CLASS: Cko.PUBLIC_KEY,
         Cka.KEY_TYPE: Ckk.RSA,

@@ -130,6 +130,15 @@ class SessionPool:
             yield login
 
     @contextmanager
+    def pairing(self) -> Iterator[KeySession]:
+        """A fresh session for a key pair that is needed for a moment, and dies with it."""
+        session = self._module.open_session(self._info.slot)
+        try:
+            yield session
+        finally:
+            self._module.functions.close_session(session.handle)
+
+    @contextmanager
     def holding(self) -> Iterator[SessionCalls]:
         """A fresh session that keeps objects for the time of an opening."""
         self.login()

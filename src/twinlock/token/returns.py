@@ -37,6 +37,15 @@ LOST: Final = frozenset(
 )
 """The session or the token is gone: a new session and a new login may help."""
 
+HANDLE_GONE: Final = frozenset(
+    {
+        Ckr.KEY_HANDLE_INVALID,
+        Ckr.OBJECT_HANDLE_INVALID,
+        Ckr.UNWRAPPING_KEY_HANDLE_INVALID,
+    }
+)
+"""The object is not there any more, for a session object mostly because its session is not."""
+
 _BUSY: Final = frozenset({Ckr.HOST_MEMORY, Ckr.DEVICE_MEMORY, Ckr.SESSION_COUNT})
 _FAILING: Final = frozenset({Ckr.DEVICE_ERROR, Ckr.FUNCTION_CANCELED, Ckr.RANDOM_NO_RNG})
 PIN_WRONG: Final = frozenset({Ckr.PIN_INCORRECT, Ckr.PIN_INVALID, Ckr.PIN_LEN_RANGE})

@@ -12,10 +12,10 @@ from twinlock.core.secret import Secret
 from twinlock.errors import CallerError
 from twinlock.token.calls import SessionCalls
 from twinlock.token.ck import Ckr
+from twinlock.token.importing import ReleaseKeyImport
 from twinlock.token.opening import NONCE_SIZE, WRAPPED_KEY_SIZE
-from twinlock.token.policy import SessionTemplates, imported_release_key
+from twinlock.token.policy import SessionTemplates
 from twinlock.token.pool import SessionPool
-from twinlock.token.profiles import TokenProfile
 from twinlock.token.returns import CallError, translating
 from twinlock.token.structures import AES_KEY_GEN, AES_KEY_WRAP
 
@@ -62,7 +62,7 @@ class BornDek:
 @contextmanager
 def sealing_dek(
     pool: SessionPool,
-    profile: TokenProfile,
+    importing: ReleaseKeyImport,
     templates: SessionTemplates,
     wrapping_key: int,
     release_key: Secret,
@@ -78,7 +78,7 @@ def sealing_dek(
         )
     with translating(), pool.working() as work:
         dek = work.generate_key(AES_KEY_GEN, templates.born_dek)
-        imported = work.create_object(imported_release_key(profile, release_key.reveal()))
+        imported = importing.bring_in(work, release_key)
         wrapped = work.wrap(AES_KEY_WRAP, imported, dek)
         work.destroy(imported)
         if len(wrapped) != WRAPPED_KEY_SIZE:
