@@ -9,6 +9,7 @@ from twinlock.server.blocks import SeenBlocks
 
 
 def test_a_block_is_taken_once_for_each_transport_key() -> None:
+    """R-SRV-10."""
     blocks = SeenBlocks()
     blocks.take(b"key 1", b"block")
     blocks.take(b"key 1", b"another block")

@@ -368,6 +368,7 @@ def test_of_eight_threads_with_one_release_exactly_one_opens(world: World) -> No
 def test_another_groups_record_is_refused_where_the_reader_says_whose_it_expects(
     world: World,
 ) -> None:
+    """R-SRV-11."""
     ward, other = list(world.groups.values())[:2]
     sealed = world.vault.seal("I48.0", to=other, context=DIAGNOSIS)
     both = world.vault.seal("I48.0", to=[other, ward], context=DIAGNOSIS)
