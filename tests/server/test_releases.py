@@ -313,6 +313,14 @@ def test_one_hello_gets_one_bundle_and_another_gets_another(shared: World) -> No
     assert request.bind(hello) != request.bind(shared.weber.hello())
 
 
+def test_a_person_who_looks_for_longer_than_a_request_lives_is_asked_anew(memory: World) -> None:
+    request = memory.asked_for()
+    memory.kim.agent.describe(request)
+    memory.clock.forward(121)
+    [opened] = memory.vault.open(request, memory.kim.release(request))
+    assert opened.ok
+
+
 @pytest.mark.parametrize("data", [b"", b"hello", bytes(100)])
 def test_what_is_no_hello_is_refused(shared: World, data: bytes) -> None:
     with pytest.raises(DataError) as caught:

@@ -13,6 +13,7 @@ from twinlock.core.ports import TransportKey
 from twinlock.core.primitives import sha256
 from twinlock.core.request import (
     MAX_DEKS,
+    MAX_REQUEST_LIFE,
     GroupHead,
     Hello,
     RequestBundle,
@@ -60,7 +61,7 @@ class Desk:
     states: Callable[[], Mapping[bytes, GroupState]]
     transport: Callable[[bytes], tuple[TransportKey, Statement]]
     news: Callable[[bytes, Hello, set[bytes]], RequestBundle]
-    expires: Callable[[], int]
+    clock: Callable[[], int]
     randomness: Callable[[int], bytes]
 
 
@@ -90,14 +91,16 @@ class Request:
             return tuple(pending for pending, _ in self._bound.values())
 
     def bind(self, hello: bytes) -> bytes:
-        """Return the request bundle for the agent that said ``hello``; the same for the same hello.
+        """Return the request bundle for the agent that said ``hello``.
+
+        The same for the same hello until it expires; a person may take longer than that to look.
 
         Raises the records' own error when none of them can be asked for, CallerError
         ``record.no-lock`` when the member has no way into any, ``hello.foreign``.
         """
         with self._lock:
             found = self._bound.get(hello)
-            if found is None:
+            if found is None or self._desk.clock() > found[0].message.not_after:
                 found = self._bind(decode_hello(hello))
                 self._bound[hello] = found
             return found[1]
@@ -137,7 +140,7 @@ class Request:
             hello.member_id,
             hello.session_hash,
             self.purpose,
-            self._desk.expires(),
+            self._desk.clock() + MAX_REQUEST_LIFE,
             key.kid,
             sha256(key.public),
             tuple(GroupHead(g, states[g].seq, states[g].head) for g in sorted(groups)),

@@ -19,12 +19,7 @@ from twinlock.core.membership import GroupState, PinnedHead
 from twinlock.core.ports import Clock, Randomness, Token
 from twinlock.core.primitives import SigningKey
 from twinlock.core.proposal import Proposal, decode_proposal
-from twinlock.core.request import (
-    MAX_REQUEST_LIFE,
-    Hello,
-    RequestBundle,
-    decode_hello,
-)
+from twinlock.core.request import Hello, RequestBundle, decode_hello
 from twinlock.core.sealing import Sealer
 from twinlock.core.statements import Directory, Statement
 from twinlock.errors import CallerError, DataError, EnvError
@@ -412,7 +407,7 @@ class Vault:
             self._states,
             self._transport.stated_to,
             self._request_bundle,
-            lambda: self._clock() + MAX_REQUEST_LIFE,
+            self._clock,
             self._randomness,
         )
 
