@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +21,10 @@ def read_private(path: Path, *, max_size: int) -> bytes:
     """
     try:
         with path.open("rb") as file:
-            data = file.read(max_size + 1)
+            # A read of a size sets that much memory aside first, so it is the file's, not the cap.
+            status = os.fstat(file.fileno())
+            expected = status.st_size if stat.S_ISREG(status.st_mode) else max_size
+            data = file.read(min(expected, max_size) + 1)
     except FileNotFoundError as error:
         raise CallerError(
             "file.missing", f"There is no file {path.name}.", hint=f"Looked in {path.parent}."
