@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from twinlock.agent.keys import GroupKeys
-from twinlock.agent.state import KnownGroup, MemberState
+from twinlock.agent.state import KnownGroup, MemberState, own_member
 from twinlock.core.enrolment import MemberKeys
 from twinlock.core.membership import (
     Add,
@@ -42,7 +42,7 @@ from twinlock.core.membership import (
     sign_entry,
 )
 from twinlock.core.ports import Clock, Randomness
-from twinlock.core.primitives import Kem, hpke_seal, kem_key_from_seed, sha256
+from twinlock.core.primitives import Kem, hpke_seal, kem_key_from_seed
 from twinlock.core.proposal import Proposal, SealedKeyFor
 from twinlock.core.secret import Secret
 from twinlock.errors import CallerError
@@ -86,7 +86,7 @@ class GroupAdmin:
                 "This member has pinned no token yet.",
                 hint="Create the member with the deployment's card.",
             )
-        members = [(self._self_member(), Role.ADMIN)]
+        members = [(own_member(self.state, self.keys), Role.ADMIN)]
         members += [(self._card(raw).member, role) for raw, role in others]
         seed, public = self._new_group_key(kem)
         op = Found(
@@ -273,15 +273,6 @@ class GroupAdmin:
             raise _unknown_group()
         return known.state
 
-    def _self_member(self) -> Member:
-        return Member(
-            self.state.member_id,
-            self.state.name,
-            self.keys.kem.kem,
-            self.keys.kem.public,
-            self.keys.signing.public,
-        )
-
     def _card(self, raw: bytes) -> MemberCard:
         shown = MemberCard.decode(raw)
         if shown.deployment_id != self.state.deployment_id:
@@ -291,11 +282,6 @@ class GroupAdmin:
                 hint="Ask for a card that was made for this one.",
             )
         return shown
-
-
-def founding_hash(proposal: Proposal) -> bytes:
-    """Return the group id that a founding proposal makes: SHA-256 of its entry."""
-    return sha256(SignedEntry.decode(proposal.signed_entry).entry_bytes)
 
 
 def _unknown_group() -> CallerError:

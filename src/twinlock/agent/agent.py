@@ -28,13 +28,14 @@ from twinlock.agent.state import (
     KnownGroup,
     MemberState,
     load_state,
+    own_member,
     save_state,
     state_path,
 )
 from twinlock.core.context import Context
 from twinlock.core.enrolment import MemberKeys, unlock_any
 from twinlock.core.factors import Factor
-from twinlock.core.membership import AgentPlacement, Invitation, Member, MemberCard, Policy
+from twinlock.core.membership import AgentPlacement, Invitation, MemberCard, Policy
 from twinlock.core.ports import Clock, Randomness
 from twinlock.core.primitives import sha256
 from twinlock.core.release import (
@@ -207,9 +208,7 @@ class Agent:
         Raises ``invitation.expired`` or ``member.other-deployment``.
         """
         keys, state = self._unlocked(), self._state
-        member = Member(
-            state.member_id, state.name, keys.kem.kem, keys.kem.public, keys.signing.public
-        )
+        member = own_member(state, keys)
         if invitation is None:
             card = MemberCard(deployment_id=state.deployment_id, member=member)
             return card.encode(keys.signing)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from twinlock.agent.examine import AskedRecord, ExaminedRequest, WayIn
@@ -23,9 +23,6 @@ from twinlock.core.release import (
 )
 from twinlock.core.secret import Secret
 from twinlock.errors import CallerError, DataError, TwinlockError
-
-Received = Mapping[tuple[int, int], Mapping[int, Secret]]
-"""Shares from other members: (position, lock number) to share index to share."""
 
 
 @dataclass(frozen=True, slots=True)

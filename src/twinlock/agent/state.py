@@ -18,6 +18,7 @@ from twinlock.core.enrolment import Enrolment, MemberKeys, decode_enrolment
 from twinlock.core.membership import (
     GroupState,
     Invitation,
+    Member,
     decode_state,
     encode_state,
     parse_invitation,
@@ -199,6 +200,11 @@ def decode_locked(raw: bytes) -> LockedState:
         cbor.take_bytes(body),
         cbor.take_bytes(tag, 32),
     )
+
+
+def own_member(state: MemberState, keys: MemberKeys) -> Member:
+    """Return the member itself, as cards and log entries show it."""
+    return Member(state.member_id, state.name, keys.kem.kem, keys.kem.public, keys.signing.public)
 
 
 def state_path(home: Path, name: str) -> Path:

@@ -10,7 +10,6 @@ from pathlib import Path
 from twinlock.core import segments
 from twinlock.core.context import ROW_SCOPE
 from twinlock.core.membership import GroupState
-from twinlock.core.opening import PreparedRecord
 from twinlock.core.ports import Clock, Token
 from twinlock.core.primitives import equal
 from twinlock.core.release import ReleaseItem, ReleaseMessage, decode_release, verify_message
@@ -194,7 +193,7 @@ def _opened(record: ReadRecord, result: Sequence[bytes] | DataError) -> Opened:
     try:
         values = {
             column: Secret(segments.strip_commitment(plaintext))
-            for column, plaintext in zip(_columns(record.prepared), result, strict=True)
+            for column, plaintext in zip(record.prepared.columns, result, strict=True)
         }
     except DataError as error:
         return _refused(record, error)
@@ -204,10 +203,6 @@ def _opened(record: ReadRecord, result: Sequence[bytes] | DataError) -> Opened:
 def _refused(record: ReadRecord, error: DataError) -> Opened:
     log.record_refused(record.context, error, record.head.core.dek_id)
     return Opened(record.context, error)
-
-
-def _columns(prepared: PreparedRecord) -> tuple[str, ...]:
-    return prepared.columns
 
 
 def _column(record: ReadRecord) -> str:
