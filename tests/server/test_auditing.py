@@ -11,7 +11,8 @@ import pytest
 
 from tests.server.forging import execute, flipped, signed_by, with_outer
 from tests.server.world import DIAGNOSIS, LETTER, World
-from twinlock import DataError, EnvError, SealedFile, TwinlockError
+from twinlock import Agent, DataError, EnvError, SealedFile, TwinlockError
+from twinlock.agent.state import MemberState, save_state
 from twinlock.core import audit
 from twinlock.core.audit import AuditLine, decode_line
 from twinlock.core.envelope import decode_value
@@ -23,6 +24,7 @@ from twinlock.server.auditor import (
     verify_audit,
 )
 from twinlock.server.setup import state_key
+from twinlock.testing.member import MemoryMember
 from twinlock.testing.memory_opening import MemoryOpening, StreamedDek
 
 
@@ -311,6 +313,26 @@ def test_a_release_that_was_never_sent_is_a_gap(memory: World) -> None:
     memory.opened(memory.asked_for())
     memory.kim.release(memory.asked_for())
     memory.opened(memory.asked_for())
+    assert len(memory.vault.verify_audit().gaps) == 1
+
+
+def test_a_member_with_two_agents_has_two_counts_and_no_gap(memory: World, tmp_path: Path) -> None:
+    first = memory.kim.agent
+    memory.opened(memory.asked_for())
+    path = tmp_path / "kim.member"
+    browser = MemberState(
+        first._state.deployment_id, first.member_id, first.name, first._state.enrolments
+    )
+    browser.groups = dict(first._state.groups)
+    browser.identity = first._state.identity
+    save_state(path, browser, first._unlocked())
+    second = MemoryMember(Agent(path, browser, first._unlocked(), clock=memory.clock), [])
+    second.agent._group_keys = first._group_keys
+    for member in (second, memory.kim, second, memory.kim):
+        assert all(item.ok for item in memory.opened(memory.asked_for(), member))
+    assert memory.vault.verify_audit().ok
+    second.release(memory.asked_for())
+    memory.opened(memory.asked_for(), second)
     assert len(memory.vault.verify_audit().gaps) == 1
 
 

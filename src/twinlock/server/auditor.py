@@ -119,14 +119,14 @@ def verify_audit(
     """
     report = AuditReport()
     hashes = _HeadCheck(store, directory, deployment_id, report)
-    members: dict[bytes, tuple[int, bytes]] = {}
+    agents: dict[bytes, dict[bytes, int]] = {}
     try:
         for line, digest in audit.walk_chain(entry.line for entry in store.audit.lines()):
             report.lines += 1
             hashes.passing(line.seq, digest)
             if line.release:
                 report.releases += 1
-                _follow_member(line, members, report)
+                _follow_agent(line, agents, report)
             if on_line is not None:
                 on_line(line.seq)
         _check_tail(store.audit.tail().next_seq, report)
@@ -144,17 +144,23 @@ def _check_tail(next_seq: int, report: AuditReport) -> None:
         )
 
 
-def _follow_member(
-    line: AuditLine, members: dict[bytes, tuple[int, bytes]], report: AuditReport
+def _follow_agent(
+    line: AuditLine, agents: dict[bytes, dict[bytes, int]], report: AuditReport
 ) -> None:
+    """Follow each agent's own count. A member may have several agents (a browser, a program), each
+    with a count of its own; ``agents`` holds, per member, the last release of each.
+    """
     release = decode_release(split_signed(line.release)[0])
-    counter, previous = members.get(release.member_id, (0, bytes(32)))
-    if release.counter != counter + 1 or release.previous != previous:
+    known = agents.setdefault(release.member_id, {})
+    # Every agent begins after no release at all.
+    counter = known.pop(release.previous, 0 if release.previous == bytes(32) else None)
+    if counter is None or release.counter != counter + 1:
+        reached = max(known.values(), default=0) if counter is None else counter
         report.gaps.append(
             f"line {line.seq}: member {release.member_id.hex()} signed release "
-            f"{release.counter} after {counter}; those between are missing here"
+            f"{release.counter} after {reached}; those between are missing here"
         )
-    members[release.member_id] = (release.counter, release_digest(line.release))
+    known[release_digest(line.release)] = release.counter
 
 
 class _HeadCheck:

@@ -1,0 +1,40 @@
+// Builds dist/ (what applications and the agent's origin serve) or, with --tests, build/test/.
+// Prints the gzipped size of each bundle: the agent's is a figure that is reported.
+import { build } from "esbuild";
+import { cp, mkdir, readdir, readFile, rm } from "node:fs/promises";
+import { gzipSync } from "node:zlib";
+
+const tests = process.argv.includes("--tests");
+const common = { bundle: true, format: "esm", target: "es2022", charset: "utf8", legalComments: "none" };
+
+async function sources(folder, suffix) {
+  const names = await readdir(folder, { recursive: true });
+  return names.filter((name) => name.endsWith(suffix)).map((name) => `${folder}/${name}`);
+}
+
+if (tests) {
+  await rm("build/test", { recursive: true, force: true });
+  await build({
+    ...common,
+    entryPoints: await sources("test", ".test.ts"),
+    outdir: "build/test",
+    outExtension: { ".js": ".mjs" },
+    platform: "node",
+    sourcemap: "inline",
+  });
+} else {
+  await rm("dist", { recursive: true, force: true });
+  await mkdir("dist", { recursive: true });
+  const entries = {
+    agent: "src/agent/window.ts",
+    relay: "src/agent/relay.ts",
+    client: "src/client/index.ts",
+    "agent-core": "src/core/index.ts",
+  };
+  await build({ ...common, entryPoints: entries, outdir: "dist", minify: true });
+  await cp("static", "dist", { recursive: true });
+  for (const name of Object.keys(entries)) {
+    const size = gzipSync(await readFile(`dist/${name}.js`), { level: 9 }).length;
+    console.log(`${name}.js: ${size} bytes gzipped`);
+  }
+}
