@@ -4,11 +4,13 @@
     python -m attacks --only ID       one (repeatable; a beginning of the id is enough)
     python -m attacks --claim KEY   those of one row of the claims table (repeatable)
     python -m attacks --sqlite-only   leave PostgreSQL out
+    python -m attacks --no-browser    leave out what needs Node.js or Chromium
     python -m attacks --list          name them
 
 PostgreSQL is found in TWINLOCK_TEST_POSTGRES_URL; without that variable a temporary cluster is
 started by scripts/with-postgres. Fails when an attack broke something, when one succeeded in no
-weakened build, or when PostgreSQL was to be tried and is not there.
+weakened build, or when something that was to be tried with (PostgreSQL, Node.js, Chromium) is not
+there; the report then names the attacks that were not run.
 """
 
 from __future__ import annotations
@@ -16,17 +18,20 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 
 from attacks.claims import CLAIMS
-from attacks.harness import REGISTRY, Attack
+from attacks.harness import REGISTRY, Attack, Result
 from attacks.runner import import_attacks, run_store
 from attacks.table import print_table, write_report
+from attacks.tools import missing
 
 ROOT = Path(__file__).parent.parent
 _POSTGRES = "TWINLOCK_TEST_POSTGRES_URL"
+_BROWSER = "softhsm+browser"
 
 
 def main() -> int:
@@ -39,20 +44,18 @@ def main() -> int:
             print(f"{item.id:<32} {item.claim:<18} {item.says}")
         return 0
     postgres = "" if options.sqlite_only else _postgres_url()
-    jobs = [("softhsm+sqlite", "", [item.id for item in chosen])]
-    if postgres:
-        on_postgres = [item.id for item in chosen if item.databases]
-        jobs.append(("softhsm+postgresql", postgres, on_postgres))
+    left_out = [] if options.no_browser else _left_out(chosen)
+    jobs = _jobs(chosen, postgres, browser=not options.no_browser)
     # A process for each store: SoftHSM's token belongs to a process, and there are two cores.
-    with ProcessPoolExecutor(len(jobs), mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(max(len(jobs), 1), mp_context=get_context("spawn")) as pool:
         running = [pool.submit(run_store, *job) for job in jobs]
-        results = [result for future in running for result in future.result()]
+        results = [result for future in running for result in future.result()] + left_out
     write_report(results, options.report, whole=not options.only and not options.claim)
     print_table(results)
-    missing = not postgres and not options.sqlite_only
-    if missing:
+    no_postgres = not postgres and not options.sqlite_only
+    if no_postgres:
         print(f"PostgreSQL: NOT RUN, because {_POSTGRES} is empty (no PostgreSQL found).")
-    return 1 if missing or not results or not all(result.ok for result in results) else 0
+    return 1 if no_postgres or not results or not all(result.ok for result in results) else 0
 
 
 def _arguments() -> argparse.Namespace:
@@ -62,6 +65,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--claim", action="append", default=[], metavar="KEY", choices=CLAIMS)
     parser.add_argument("--list", action="store_true")
     parser.add_argument("--sqlite-only", action="store_true")
+    parser.add_argument("--no-browser", action="store_true")
     parser.add_argument("--report", type=Path, default=ROOT / "attacks" / "report.json")
     return parser.parse_args()
 
@@ -71,6 +75,29 @@ def _chosen(only: list[str], claims: list[str]) -> list[Attack]:
     if only:
         ordered = [item for item in ordered if item.id.startswith(tuple(only))]
     return [item for item in ordered if not claims or item.claim in claims]
+
+
+def _jobs(
+    chosen: Sequence[Attack], postgres: str, *, browser: bool
+) -> list[tuple[str, str, list[str]]]:
+    """What each process tries: label, PostgreSQL's address or nothing, ids."""
+    plain = [item for item in chosen if not item.needs]
+    jobs = [("softhsm+sqlite", "", [item.id for item in plain])]
+    if postgres:
+        on_postgres = [item.id for item in plain if item.databases]
+        jobs.append(("softhsm+postgresql", postgres, on_postgres))
+    if browser:
+        there = [item.id for item in chosen if item.needs and not missing(item.needs)]
+        jobs.append((_BROWSER, "", there))
+    return [job for job in jobs if job[2]]
+
+
+def _left_out(chosen: Sequence[Attack]) -> list[Result]:
+    """Say which attacks cannot be tried here."""
+    lacking = [(item, missing(item.needs)) for item in chosen if missing(item.needs)]
+    for item, why in lacking:
+        print(f"NOT RUN: {item.id}, because {why}")
+    return [Result.left_out(item.id, _BROWSER, why) for item, why in lacking]
 
 
 def _postgres_url() -> str:

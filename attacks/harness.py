@@ -150,7 +150,8 @@ Run = Callable[["World", Trial], None]
 class Attack:
     """A registered attack. ``databases`` False: it touches no database, so one store is enough.
 
-    ``fresh``: it changes the token, so no other attack may use its world.
+    ``fresh``: it changes the token, so no other attack may use its world. ``needs``: the tools
+    (attacks/tools.py) without which it cannot be tried; such attacks run in a process of their own.
     """
 
     id: str
@@ -161,6 +162,7 @@ class Attack:
     run: Run
     databases: bool = True
     fresh: bool = False
+    needs: tuple[str, ...] = ()
 
 
 REGISTRY: Final[dict[str, Attack]] = {}
@@ -175,6 +177,7 @@ def attack(
     mutations: Sequence[Mutation],
     databases: bool = True,
     fresh: bool = False,
+    needs: Sequence[str] = (),
 ) -> Callable[[Run], Run]:
     """Register an attack.
 
@@ -190,7 +193,9 @@ def attack(
     def register(run: Run) -> Run:
         if id in REGISTRY:
             raise AttackError(f"{id}: registered twice")
-        REGISTRY[id] = Attack(id, claim, numbers, says, tuple(mutations), run, databases, fresh)
+        REGISTRY[id] = Attack(
+            id, claim, numbers, says, tuple(mutations), run, databases, fresh, tuple(needs)
+        )
         return run
 
     return register
@@ -209,6 +214,12 @@ class Result:
     refusals_when_mutated: tuple[tuple[str, str], ...]
     seconds: float
     error: str = ""
+    not_run: str = ""
+
+    @classmethod
+    def left_out(cls, id: str, on: str, why: str) -> Result:
+        """An attack that could not be tried here, and why. It proves nothing."""
+        return cls(id, on, 0, 0, 0, (), (), 0.0, not_run=why)
 
     @property
     def attack(self) -> Attack:
@@ -234,4 +245,5 @@ class Result:
             "on": self.on,
             "mutation": "; ".join(mutation.text for mutation in self.attack.mutations),
             "seconds": round(self.seconds, 2),
+            **({"not_run": self.not_run} if self.not_run else {}),
         }

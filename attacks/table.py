@@ -32,11 +32,14 @@ def print_table(results: Sequence[Result]) -> None:
             numbers = ",".join(str(number) for number in row.attack.attacks)
             name = f"{row.id} ({numbers})" if numbers else row.id
             store = row.on.removeprefix("softhsm+")
-            flag = "" if row.ok else "   FAILED"
+            flag = "" if row.ok else "   NOT RUN" if row.not_run else "   FAILED"
             print(
                 f"    {name:<42}{store:<12}{row.attempts:>9}{row.broken:>8}"
                 f"{row.broken_when_mutated:>14}{flag}"
             )
-    failed = [result for result in results if not result.ok]
-    tried = sum(result.attempts for result in results)
-    print(f"\n{len(results)} attacks, {tried} attempts, {len(failed)} failed")
+    run = [result for result in results if not result.not_run]
+    failed = [result for result in run if not result.ok]
+    tried = sum(result.attempts for result in run)
+    print(f"\n{len(run)} attacks, {tried} attempts, {len(failed)} failed")
+    if len(run) < len(results):
+        print(f"{len(results) - len(run)} attacks NOT RUN")
