@@ -15,6 +15,7 @@ from twinlock.agent.state import KnownGroup, MemberState, own_member
 from twinlock.core.enrolment import MemberKeys
 from twinlock.core.membership import (
     Add,
+    ColumnState,
     EpochKey,
     Found,
     GroupState,
@@ -28,6 +29,7 @@ from twinlock.core.membership import (
     Remove,
     Role,
     SetAdmins,
+    SetColumn,
     SetIdentity,
     SetPolicy,
     SetWriters,
@@ -200,6 +202,13 @@ class GroupAdmin:
     def set_policy(self, group_id: bytes, policy: Policy) -> Proposal:
         """Set the group's policy; lowering a floor needs every admin, or admin_k of them."""
         return self._plain(group_id, SetPolicy(policy))
+
+    def set_column(self, group_id: bytes, table: str, column: str, state: ColumnState) -> Proposal:
+        """Say whether legacy values of an adopted column may still be read.
+
+        Going back from CUT_OVER to LEGACY needs every admin, or admin_k of them.
+        """
+        return self._plain(group_id, SetColumn(table, column, state))
 
     def cosign(self, proposal: Proposal) -> Proposal:
         """Add this admin's signature to another admin's proposal."""

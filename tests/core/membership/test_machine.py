@@ -22,12 +22,14 @@ from tests.core.membership.world import (
 )
 from twinlock.core.membership import (
     Add,
+    ColumnState,
     Leave,
     NewEpoch,
     Op,
     Remove,
     Role,
     SetAdmins,
+    SetColumn,
     SetPolicy,
     SetWriters,
     decode_state,
@@ -59,6 +61,7 @@ class Model:
     epochs: int = 1
     budget: int = 10
     writers: int = 0
+    columns: dict[str, ColumnState] = field(default_factory=dict)
     spent: set[tuple[str, int]] = field(default_factory=set)
 
     def admins_say(self, by: str, others: list[str], needed: int | None = None) -> bool:
@@ -206,6 +209,23 @@ class GroupHistory(RuleBasedStateMachine):
         if self.attempt_signed(op, by, others, self.model.admins_say(by, others)):
             self.model.writers = count
 
+    @rule(
+        by=names,
+        others=signers,
+        column=st.sampled_from(["diagnosis", "note"]),
+        state=st.sampled_from(ColumnState),
+    )
+    def set_column(
+        self, by: str, others: list[str] | None, column: str, state: ColumnState
+    ) -> None:
+        by, others = self.who_signs(by, others)
+        model = self.model
+        lowers = (model.columns.get(column), state) == (ColumnState.CUT_OVER, ColumnState.LEGACY)
+        needed = len(model.admins) if lowers and model.admin_k == 1 else model.admin_k
+        op = SetColumn("patient", column, state)
+        if self.attempt_signed(op, by, others, model.admins_say(by, others, needed)):
+            model.columns[column] = state
+
     @invariant()
     def the_state_is_the_model(self) -> None:
         state, model = self.log.state, self.model
@@ -217,6 +237,7 @@ class GroupHistory(RuleBasedStateMachine):
         assert list(state.epochs) == list(range(1, model.epochs + 1))
         assert state.policy.budget_per_hour == model.budget
         assert len(state.writers) == model.writers
+        assert {column: s for (_, column), s in state.columns.items()} == model.columns
         gone = {name for name, _ in model.spent} - model.keys.keys()
         assert state.removed.keys() == {person(name).id for name in gone}
 

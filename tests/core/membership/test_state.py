@@ -29,8 +29,10 @@ from tests.core.membership.world import (
 from twinlock.core import cbor
 from twinlock.core.membership import (
     Add,
+    ColumnState,
     GroupState,
     NewEpoch,
+    SetColumn,
     SetWriters,
     SignedEntry,
     apply,
@@ -153,6 +155,8 @@ def test_a_state_cannot_be_changed() -> None:
 def full_state(recovery: bytes | None = None) -> GroupState:
     log = begin(founding([ANNA, BERND], [CLARA, person("Quentin", 0, PQ)], recovery=recovery))
     log.say(SetWriters((writer("lab"), writer("intake"))), ANNA)
+    log.say(SetColumn("patient", "note", ColumnState.CUT_OVER), ANNA)
+    log.say(SetColumn("patient", "diagnosis", ColumnState.LEGACY), ANNA)
     log.remove(CLARA, BERND)
     return log.state
 
@@ -188,9 +192,20 @@ def test_a_log_goes_on_from_a_snapshot() -> None:
         (7, lambda members: [members[0], *members]),
         (9, lambda epochs: epochs[1:]),
         (10, lambda writers: writers[::-1]),
-        (13, lambda removed: removed * 2),
+        (13, lambda columns: columns[::-1]),
+        (13, lambda columns: [columns[0], *columns]),
+        (14, lambda removed: removed * 2),
     ],
-    ids=["nobody", "another-order", "one-twice", "epoch-missing", "writers-order", "removed-twice"],
+    ids=[
+        "nobody",
+        "another-order",
+        "one-twice",
+        "epoch-missing",
+        "writers-order",
+        "columns-order",
+        "column-twice",
+        "removed-twice",
+    ],
 )
 def test_a_snapshot_that_no_state_encodes_to_is_refused(place: int, change: Any) -> None:
     """R-LOG-28: what no log can say, or says in another way."""
@@ -203,7 +218,7 @@ def test_a_snapshot_that_no_state_encodes_to_is_refused(place: int, change: Any)
 def test_a_snapshot_with_a_cut_list_is_refused() -> None:
     """R-LOG-28: 24 bytes an item, no remainder."""
     items = cbor.decode(encode_state(full_state()))
-    items[13] = items[13][:-1]
+    items[14] = items[14][:-1]
     with refused("format.malformed"):
         decode_state(cbor.encode(items))
 

@@ -12,6 +12,7 @@ import pytest
 
 from twinlock.core.membership import (
     Add,
+    ColumnState,
     Entry,
     EpochKey,
     Found,
@@ -27,6 +28,7 @@ from twinlock.core.membership import (
     Remove,
     Role,
     SetAdmins,
+    SetColumn,
     SetIdentity,
     SetPolicy,
     SetWriters,
@@ -208,6 +210,7 @@ def every_op(state: GroupState) -> dict[str, Op]:
         "set-writers": SetWriters((writer("lab"),)),
         "set-identity": SetIdentity(hashlib.sha256(b"new identity").digest()),
         "set-policy": SetPolicy(stricter),
+        "set-column": SetColumn("patient", "diagnosis", ColumnState.LEGACY),
         "set-admins": SetAdmins(frozenset({ANNA.id, BERND.id, CLARA.id}), state.admin_k),
         "new-epoch": NewEpoch(next_key(state)),
     }

@@ -8,6 +8,7 @@ from typing import Any
 
 from twinlock.core.membership import (
     Add,
+    ColumnState,
     Found,
     Leave,
     MemberRekey,
@@ -16,6 +17,7 @@ from twinlock.core.membership import (
     Policy,
     Remove,
     SetAdmins,
+    SetColumn,
     SetIdentity,
     SetPolicy,
     SetWriters,
@@ -71,7 +73,7 @@ def describe_op(op: Op, names: Mapping[bytes, str]) -> str:
 
 
 def _describe_setting(
-    op: SetAdmins | SetWriters | SetIdentity | SetPolicy, names: Mapping[bytes, str]
+    op: SetAdmins | SetWriters | SetIdentity | SetPolicy | SetColumn, names: Mapping[bytes, str]
 ) -> str:
     match op:
         case SetAdmins():
@@ -84,6 +86,10 @@ def _describe_setting(
             return f"trusts the token with the identity {fingerprint.hex()}"
         case SetPolicy():
             return f"policy: {policy(op.policy)}"
+        case SetColumn(table, column, state):
+            if state is ColumnState.CUT_OVER:
+                return f"cut over {table}.{column}: its legacy values are refused"
+            return f"lets legacy values of {table}.{column} be read"
 
 
 def policy(value: Policy) -> str:

@@ -19,6 +19,7 @@ from twinlock.core.membership.log import apply, found_entry, next_entry, replay
 from twinlock.core.membership.member import Member, Role, Writer
 from twinlock.core.membership.ops import (
     Add,
+    ColumnState,
     EpochKey,
     Found,
     Leave,
@@ -27,6 +28,7 @@ from twinlock.core.membership.ops import (
     Op,
     Remove,
     SetAdmins,
+    SetColumn,
     SetIdentity,
     SetPolicy,
     SetWriters,
@@ -39,6 +41,7 @@ from twinlock.core.membership.state import Epoch, GroupState, Membership, info_g
 __all__ = [
     "Add",
     "AgentPlacement",
+    "ColumnState",
     "Entry",
     "EntrySignature",
     "Epoch",
@@ -61,6 +64,7 @@ __all__ = [
     "Remove",
     "Role",
     "SetAdmins",
+    "SetColumn",
     "SetIdentity",
     "SetPolicy",
     "SetWriters",

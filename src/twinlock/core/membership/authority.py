@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from typing import Final, Protocol
 
@@ -11,7 +12,15 @@ from twinlock.core.membership.draft import Draft
 from twinlock.core.membership.entry import EntrySignature, SignedEntry
 from twinlock.core.membership.errors import NotAllowedError, Reason
 from twinlock.core.membership.member import Role
-from twinlock.core.membership.ops import Found, Leave, MemberRekey, Op, SetPolicy
+from twinlock.core.membership.ops import (
+    ColumnState,
+    Found,
+    Leave,
+    MemberRekey,
+    Op,
+    SetColumn,
+    SetPolicy,
+)
 from twinlock.core.membership.policy import Policy
 from twinlock.errors import DataError
 
@@ -28,18 +37,34 @@ class _Rules(Protocol):
     def admin_k(self) -> int: ...
     @property
     def admins(self) -> AbstractSet[bytes]: ...
+    @property
+    def columns(self) -> Mapping[tuple[str, str], ColumnState]: ...
 
 
 def required_admins(state: _Rules, op: Op) -> int:
     """Return how many distinct admins must sign ``op``; 0 for what a member does for himself.
 
-    Lowering a floor of the policy takes admin_k of them if that is 2 or more, else every admin.
+    Lowering a floor takes admin_k of them if that is 2 or more, else every admin.
     """
     if isinstance(op, _OWN_OPS):
         return 0
-    if isinstance(op, SetPolicy) and state.policy.lowers(op.policy) and state.admin_k < 2:
+    if state.admin_k < 2 and _lowered(state, op):
         return len(state.admins)
     return state.admin_k
+
+
+def _lowered(state: _Rules, op: Op) -> frozenset[str]:
+    """Return the names of the floors that ``op`` lowers.
+
+    To read a column's legacy values again after its cut-over lowers one; to allow it at first
+    does not, since the column was never anything else.
+    """
+    if isinstance(op, SetPolicy):
+        return state.policy.lowers(op.policy)
+    if isinstance(op, SetColumn) and op.state is ColumnState.LEGACY:
+        cut_over = state.columns.get(op.key) is ColumnState.CUT_OVER
+        return frozenset({"cut_over"} if cut_over else ())
+    return frozenset()
 
 
 def check_founder(signed: SignedEntry, op: Found) -> None:
@@ -109,7 +134,7 @@ def _check_admins(draft: Draft, signed: SignedEntry) -> None:
         signers.add(signature.member_id)
     if len(signers) >= required_admins(draft, op):
         return
-    if isinstance(op, SetPolicy) and (lowered := draft.policy.lowers(op.policy)):
+    if lowered := _lowered(draft, op):
         raise errors.policy_lowered(lowered)
     raise NotAllowedError(Reason.TOO_FEW_ADMINS)
 

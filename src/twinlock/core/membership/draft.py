@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from twinlock.core.membership.member import Member, Role, Writer
+from twinlock.core.membership.ops import ColumnState
 from twinlock.core.membership.policy import Policy
 from twinlock.core.membership.state import Epoch, GroupState, Membership
 
@@ -31,6 +32,7 @@ class Draft:
     admins: set[bytes] = field(default_factory=set)
     epochs: dict[int, Epoch] = field(default_factory=dict)
     writers: dict[bytes, Writer] = field(default_factory=dict)
+    columns: dict[tuple[str, str], ColumnState] = field(default_factory=dict)
     removed: dict[bytes, int] = field(default_factory=dict)
     retired: dict[bytes, int] = field(default_factory=dict)
     keys_in_use: set[bytes] = field(default_factory=set)
@@ -53,6 +55,7 @@ class Draft:
             admins=set(state.admins),
             epochs=dict(state.epochs),
             writers=dict(state.writers),
+            columns=dict(state.columns),
             removed=dict(state.removed),
             retired=dict(state.retired),
             keys_in_use={kid for m in state.members.values() for kid in kids_of(m.member)},
@@ -75,6 +78,7 @@ class Draft:
             writers=MappingProxyType(self.writers),
             identity_fingerprint=self.identity_fingerprint,
             recovery=self.recovery,
+            columns=MappingProxyType(self.columns),
             removed=MappingProxyType(self.removed),
             retired=MappingProxyType(self.retired),
         )

@@ -19,6 +19,7 @@ from twinlock.core.membership.ops import (
     NewEpoch,
     Remove,
     SetAdmins,
+    SetColumn,
     SetIdentity,
     SetPolicy,
     SetWriters,
@@ -67,7 +68,13 @@ def perform(draft: Draft, signed: SignedEntry) -> None:
             _begin_epoch(draft, signed, epoch_key)
         case MemberRekey() as op:
             _rekey(draft, signed, op)
-        case SetAdmins() as op:
+        case _:
+            _set(draft, entry.op)
+
+
+def _set(draft: Draft, op: SetAdmins | SetWriters | SetIdentity | SetPolicy | SetColumn) -> None:
+    match op:
+        case SetAdmins():
             _set_admins(draft, op)
         case SetWriters(writers):
             draft.writers = {writer.kid: writer for writer in writers}
@@ -75,8 +82,10 @@ def perform(draft: Draft, signed: SignedEntry) -> None:
             draft.identity_fingerprint = fingerprint
         case SetPolicy(policy):
             _set_policy(draft, policy)
+        case SetColumn():
+            draft.columns[op.key] = op.state
         case _:
-            assert_never(entry.op)
+            assert_never(op)
 
 
 def _enter(draft: Draft, signed: SignedEntry, member: Member, role: Role) -> None:

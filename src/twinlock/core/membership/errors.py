@@ -159,7 +159,7 @@ def policy_lowered(floors: frozenset[str]) -> DataError:
     """Return ``log.policy-lowered``, naming the floors."""
     return DataError(
         "log.policy-lowered",
-        f"This entry lowers the group's policy ({', '.join(sorted(floors))}) with too few admins.",
+        f"This entry lowers floors of the group ({', '.join(sorted(floors))}) with too few admins.",
         hint="Lowering needs the signature of every admin, or of admin_k where that is 2 or more.",
     )
 

@@ -18,10 +18,18 @@ from twinlock.core.membership.people_ops import (
     NewEpoch,
     Remove,
 )
-from twinlock.core.membership.settings_ops import SetAdmins, SetIdentity, SetPolicy, SetWriters
+from twinlock.core.membership.settings_ops import (
+    ColumnState,
+    SetAdmins,
+    SetColumn,
+    SetIdentity,
+    SetPolicy,
+    SetWriters,
+)
 
 __all__ = [
     "Add",
+    "ColumnState",
     "EpochKey",
     "Found",
     "Leave",
@@ -30,6 +38,7 @@ __all__ = [
     "Op",
     "Remove",
     "SetAdmins",
+    "SetColumn",
     "SetIdentity",
     "SetPolicy",
     "SetWriters",
@@ -47,6 +56,7 @@ Op = (
     | SetWriters
     | SetIdentity
     | SetPolicy
+    | SetColumn
 )
 
 _READERS: Final[dict[str, Callable[[Any], Op]]] = {
@@ -60,6 +70,7 @@ _READERS: Final[dict[str, Callable[[Any], Op]]] = {
     SetWriters.NAME: SetWriters.from_body,
     SetIdentity.NAME: SetIdentity.from_body,
     SetPolicy.NAME: SetPolicy.from_body,
+    SetColumn.NAME: SetColumn.from_body,
 }
 
 

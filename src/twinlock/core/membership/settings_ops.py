@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import Any, ClassVar, Final
 
 from twinlock.core import cbor
@@ -12,6 +13,17 @@ from twinlock.core.membership.policy import Policy
 from twinlock.errors import CallerError
 
 MAX_WRITERS: Final = 4096
+
+
+class ColumnState(IntEnum):
+    """How far the adoption of a column has come, as the group's admins signed it.
+
+    LEGACY: values that only the old key locks may still be read, with no member. CUT_OVER: they
+    are refused, whoever brings them.
+    """
+
+    LEGACY = 1
+    CUT_OVER = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,3 +120,40 @@ class SetPolicy:
         """Read a body. Raises ``format.malformed``."""
         (policy,) = wire.take_items(body, 1)
         return cls(Policy.from_items(policy))
+
+
+@dataclass(frozen=True, slots=True)
+class SetColumn:
+    """The state of one adopted column, by the names that contexts give table and column."""
+
+    NAME: ClassVar = "set-column"
+    table: str
+    column: str
+    state: ColumnState
+
+    def __post_init__(self) -> None:
+        wire.require_name(self.table)
+        wire.require_name(self.column)
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """The column's place in ``GroupState.columns``."""
+        return self.table, self.column
+
+    def body(self) -> list[Any]:
+        """Return the body's items."""
+        return [self.table, self.column, int(self.state)]
+
+    @classmethod
+    def from_body(cls, body: Any) -> SetColumn:
+        """Read a body. Raises ``format.malformed``."""
+        table, column, state = wire.take_items(body, 3)
+        return cls(cbor.take_text(table), cbor.take_text(column), take_column_state(state))
+
+
+def take_column_state(value: Any) -> ColumnState:
+    """Return the column state of this number, else raise ``format.malformed``."""
+    number = cbor.take_uint(value)
+    if number not in list(ColumnState):
+        raise cbor.malformed("it names an unknown state of a column")
+    return ColumnState(number)

@@ -13,14 +13,14 @@ from twinlock.core import cbor
 from twinlock.core.membership import wire
 from twinlock.core.membership.draft import Draft
 from twinlock.core.membership.member import Member, Writer, take_role
-from twinlock.core.membership.ops import EpochKey
+from twinlock.core.membership.ops import ColumnState, EpochKey, SetColumn
 from twinlock.core.membership.policy import Policy
 from twinlock.core.membership.state import Epoch, GroupState, Membership
 
 MAX_STATE_SIZE: Final = 1 << 28
 """100,000 members with MLKEM768-X25519 keys fit."""
 
-_LABEL: Final = "twinlock/v1/log-state"
+_LABEL: Final = "twinlock/v2/log-state"
 _SEQ_SIZE: Final = wire.ID_SIZE + 8
 
 
@@ -41,6 +41,7 @@ def encode_state(state: GroupState) -> bytes:
             [writer.items() for _, writer in sorted(state.writers.items())],
             state.identity_fingerprint,
             state.recovery,
+            [[*key, int(state.columns[key])] for key in sorted(state.columns, key=_utf8)],
             _pack_seqs(state.removed),
             _pack_seqs(state.retired),
         ]
@@ -52,9 +53,9 @@ def decode_state(data: bytes) -> GroupState:
 
     Raises DataError ``format.*`` or ``key.malformed``.
     """
-    items = cbor.decode_labelled(data, _LABEL, 15, max_size=MAX_STATE_SIZE)
+    items = cbor.decode_labelled(data, _LABEL, 16, max_size=MAX_STATE_SIZE)
     _, deployment_id, group_id, name, policy, seq, head, members, admin_k, *rest = items
-    epochs, writers, identity, recovery, removed, retired = rest
+    epochs, writers, identity, recovery, columns, removed, retired = rest
     draft = Draft(
         deployment_id=cbor.take_bytes(deployment_id, wire.ID_SIZE),
         group_id=cbor.take_bytes(group_id, wire.HASH_SIZE),
@@ -73,6 +74,7 @@ def decode_state(data: bytes) -> GroupState:
             raise cbor.malformed("its epochs are not numbered from 1")
         draft.put_epoch(epoch)
     draft.writers = {w.kid: w for w in map(Writer.from_items, cbor.take_list(writers))}
+    draft.columns = dict(map(_take_column, cbor.take_list(columns)))
     draft.removed = _take_seqs(removed)
     draft.retired = _take_seqs(retired)
     state = draft.freeze()
@@ -117,6 +119,16 @@ def _take_epoch(value: Any) -> Epoch:
         cbor.take_bytes(entry_hash, wire.HASH_SIZE),
         cbor.take_bytes(made_by, wire.ID_SIZE),
     )
+
+
+def _utf8(key: tuple[str, str]) -> tuple[bytes, bytes]:
+    """The order of columns: by the UTF-8 of table, then of column."""
+    return key[0].encode(), key[1].encode()
+
+
+def _take_column(value: Any) -> tuple[tuple[str, str], ColumnState]:
+    op = SetColumn.from_body(value)
+    return op.key, op.state
 
 
 def _pack_seqs(seqs: Mapping[bytes, int]) -> bytes:

@@ -9,7 +9,7 @@ from typing import Final
 from twinlock.core import cbor
 from twinlock.core.membership import errors
 from twinlock.core.membership.member import Member, Role, Writer
-from twinlock.core.membership.ops import EpochKey
+from twinlock.core.membership.ops import ColumnState, EpochKey
 from twinlock.core.membership.pins import PinnedHead
 from twinlock.core.membership.policy import Policy
 from twinlock.core.primitives import Kem
@@ -59,7 +59,7 @@ class GroupState:
     ``members`` by member id; ``epochs`` by number, 1 to the current one; ``writers`` by kid;
     ``removed``: member id to the seq at which the member went, for those who are not back;
     ``retired``: key id of every member key that was given up, to the seq at which that happened.
-    Mappings are read-only.
+    ``columns``: (table, column) to the state of each adopted column. Mappings are read-only.
     """
 
     deployment_id: bytes
@@ -75,6 +75,7 @@ class GroupState:
     writers: Mapping[bytes, Writer]
     identity_fingerprint: bytes
     recovery: bytes | None
+    columns: Mapping[tuple[str, str], ColumnState]
     removed: Mapping[bytes, int]
     retired: Mapping[bytes, int]
 
