@@ -20,6 +20,7 @@ from twinlock.core.ports import DekOpening, KeyRole
 from twinlock.server.auditor import (
     SIGN_EVERY_LINES,
     SIGN_EVERY_SECONDS,
+    USED_REQUESTS_KEPT,
     AuditReport,
     verify_audit,
 )
@@ -174,6 +175,18 @@ def test_the_head_is_signed_after_a_thousand_lines_however_fast_they_come(memory
     assert heads(memory) == 0
     memory.opened(memory.asked_for())
     assert heads(memory) == 1
+
+
+def test_used_requests_are_forgotten_a_day_after_they_expired(memory: World) -> None:
+    def remembered() -> int:
+        return memory.vault.store.audit.purge_requests(2**62)
+
+    memory.opened(memory.asked_for())
+    memory.clock.forward(USED_REQUESTS_KEPT)
+    memory.opened(memory.asked_for())
+    memory.clock.forward(USED_REQUESTS_KEPT)
+    memory.opened(memory.asked_for())
+    assert remembered() == 2
 
 
 def test_an_empty_chain_is_sound_and_gets_no_head(memory: World) -> None:

@@ -19,6 +19,9 @@ from twinlock.store.values import AuditLine as StoredAuditLine
 SIGN_EVERY_SECONDS: Final = 60
 SIGN_EVERY_LINES: Final = 1000
 OPENING: Final = "opening"
+USED_REQUESTS_KEPT: Final = 86400
+"""Seconds for which a used request is remembered beyond its expiry of two minutes, by which it is
+refused anyway: a clock that is set back by less changes nothing."""
 
 
 class Auditor:
@@ -66,7 +69,7 @@ class Auditor:
             self.sign_head()
 
     def sign_head(self) -> None:
-        """Sign the chain's present head with the token's audit key."""
+        """Sign the chain's present head with the token's audit key; forget old used requests."""
         tail, now = self._store.audit.tail(), self._clock()
         if tail.next_seq == 0:
             return
@@ -75,6 +78,7 @@ class Auditor:
         key = self._directory().current(KeyRole.AUDIT)
         self._store.audit.add_head(seq, tail.last_hash, now, self._token().sign(key.kid, statement))
         self._signed_at, self._signed_seq = now, seq
+        self._store.audit.purge_requests(now - USED_REQUESTS_KEPT)
 
     def _builder(
         self, digest: bytes, release: bytes, outcome: str
