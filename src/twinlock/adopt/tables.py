@@ -1,0 +1,201 @@
+"""A declared table as it stands in the application's database: its columns, keys and pages."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, cast
+
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    LargeBinary,
+    MetaData,
+    Select,
+    Table,
+    func,
+    inspect,
+    select,
+    tuple_,
+)
+from sqlalchemy.engine.reflection import Inspector
+
+from twinlock.adopt.layout import LegacyLayout, layout_of
+from twinlock.adopt.settings import TableSettings
+from twinlock.adopt.templates import Row
+from twinlock.errors import CallerError
+
+PAGE: Final = 1000
+Key = tuple[Any, ...]
+"""The values of a row's key columns."""
+
+
+@dataclass(frozen=True, slots=True)
+class AppTable:
+    """A table of the application. ``sql`` has those columns that adoption reads or writes.
+
+    ``missing`` are target columns that are not there yet.
+    """
+
+    settings: TableSettings
+    layout: LegacyLayout
+    sql: Table
+    missing: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """The declared name."""
+        return self.settings.name
+
+    @property
+    def key_columns(self) -> list[Column[Any]]:
+        """The columns of the key, in order."""
+        return [self.sql.c[name] for name in self.settings.key]
+
+    @property
+    def target(self) -> Column[Any]:
+        """The column that takes heads."""
+        return self.sql.c[self.settings.target]
+
+    def require_migrated(self) -> None:
+        """Refuse a table without its target columns. Raises CallerError ``adopt.not-migrated``."""
+        if self.missing:
+            raise CallerError(
+                "adopt.not-migrated",
+                f"{self.settings.table} has no column {', '.join(self.missing)} yet.",
+                hint="Add the columns: see `twinlock adopt migration`.",
+            )
+
+    def key_of(self, row: Row) -> Key:
+        """Return a row's key."""
+        return tuple(row[name] for name in self.settings.key)
+
+    def after(self, key: Key | None) -> ColumnElement[bool] | None:
+        """Return the condition for rows behind a key, or None for all."""
+        if key is None:
+            return None
+        if len(key) == 1:
+            condition: ColumnElement[bool] = self.key_columns[0] > key[0]
+            return condition
+        return tuple_(*self.key_columns) > tuple_(*key)
+
+    def page(
+        self,
+        *where: ColumnElement[bool],
+        after: Key | None,
+        limit: int,
+        columns: Sequence[str] = (),
+    ) -> Select[Any]:
+        """Return the query for the next rows behind ``after``, in the key's order."""
+        chosen = [self.sql.c[name] for name in columns] or list(self.sql.c)
+        behind = self.after(after)
+        conditions = where if behind is None else (*where, behind)
+        return select(*chosen).where(*conditions).order_by(*self.key_columns).limit(limit)
+
+    def rows(
+        self,
+        connection: Connection,
+        *where: ColumnElement[bool],
+        columns: Sequence[str] = (),
+        page: int = PAGE,
+    ) -> Iterator[Row]:
+        """Yield all rows in the key's order, a page at a time."""
+        after: Key | None = None
+        wanted = tuple(dict.fromkeys([*self.settings.key, *columns])) if columns else ()
+        while True:
+            query = self.page(*where, after=after, limit=page, columns=wanted)
+            found = connection.execute(query).mappings().all()
+            rows = [cast(Row, row) for row in found]
+            yield from rows
+            if len(rows) < page:
+                return
+            after = self.key_of(rows[-1])
+
+    def count(self, connection: Connection, *where: ColumnElement[bool]) -> int:
+        """Count rows."""
+        query = select(func.count()).select_from(self.sql).where(*where)
+        return int(connection.execute(query).scalar_one())
+
+
+def shown_key(key: Key) -> str:
+    """Return a key for people and reports: its parts, divided by ``/``."""
+    return "/".join(_shown(part) for part in key)
+
+
+def _shown(part: object) -> str:
+    match part:
+        case bytes() | memoryview():
+            return bytes(part).hex()
+        case uuid.UUID():
+            return str(part)
+        case _:
+            return str(part)
+
+
+def find_table(connection: Connection, settings: TableSettings) -> AppTable:
+    """Look a declared table up in the database.
+
+    Raises CallerError ``adopt.no-sql-table``, ``adopt.no-sql-column`` or ``adopt.key-not-unique``.
+    """
+    inspector = inspect(connection)
+    if not inspector.has_table(settings.table, schema=settings.schema):
+        raise CallerError(
+            "adopt.no-sql-table",
+            f"The database has no table {settings.table!r}.",
+            hint="Correct table (and schema) in adopt.toml, or the database's URL.",
+        )
+    types = {
+        column["name"]: column["type"]
+        for column in inspector.get_columns(settings.table, schema=settings.schema)
+    }
+    targets = [settings.target, *(column.target for column in settings.columns)]
+    _require_columns(settings, types)
+    _require_unique_key(inspector, settings)
+    wanted = types if settings.layout is not None else [*_read_columns(settings), *targets]
+    binary: dict[str, Any] = dict.fromkeys(targets, LargeBinary())
+    columns = [
+        Column(name, binary.get(name, types.get(name)))
+        for name in dict.fromkeys([*wanted, *targets])
+    ]
+    return AppTable(
+        settings,
+        layout_of(settings),
+        Table(settings.table, MetaData(), *columns, schema=settings.schema),
+        tuple(name for name in targets if name not in types),
+    )
+
+
+def _read_columns(settings: TableSettings) -> list[str]:
+    legacy = [name for column in settings.columns for name in column.legacy]
+    dek = [] if settings.dek is None else [settings.dek]
+    return list(dict.fromkeys([*settings.bound, *dek, *legacy]))
+
+
+def _require_columns(settings: TableSettings, types: dict[str, Any]) -> None:
+    missing = [name for name in _read_columns(settings) if name not in types]
+    if missing:
+        raise CallerError(
+            "adopt.no-sql-column",
+            f"The table {settings.table!r} has no column {', '.join(missing)}.",
+            hint="Correct adopt.toml; the table has " + ", ".join(types) + ".",
+        )
+
+
+def _require_unique_key(inspector: Inspector, settings: TableSettings) -> None:
+    """Pages go by the key, and a row is written by it: it must name one row."""
+    table, schema = settings.table, settings.schema
+    unique = [inspector.get_pk_constraint(table, schema=schema)["constrained_columns"]]
+    unique += [c["column_names"] for c in inspector.get_unique_constraints(table, schema=schema)]
+    unique += [
+        [name for name in index["column_names"] if name is not None]
+        for index in inspector.get_indexes(table, schema=schema)
+        if index["unique"]
+    ]
+    if set(settings.key) not in [set(columns) for columns in unique]:
+        raise CallerError(
+            "adopt.key-not-unique",
+            f"{', '.join(settings.key)} is neither the primary key of {table!r} nor unique.",
+            hint="Name the primary key's columns with key in adopt.toml.",
+        )
