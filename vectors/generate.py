@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from vectors import content, encodings, factors, opening, statements
+from vectors import adopted, content, encodings, factors, opening, statements
 from vectors.form import FOLDER, Vector
 from vectors.recording import Recording
 
@@ -19,6 +19,7 @@ def all_vectors(recording: Recording) -> Iterator[Vector]:
     yield from encodings.vectors(recording)
     yield from content.vectors(recording)
     yield from opening.vectors(recording)
+    yield from adopted.vectors(recording)
     yield from statements.vectors(recording)
     yield from factors.vectors()
 

@@ -223,9 +223,9 @@ def _forms(recording: Recording) -> Iterator[Vector]:
         "bare": (MALFORMED, "R-ENV-3", "no magic", sealed[4:]),
         "trailing": (MALFORMED, "R-CBOR-2", "a byte after the end", sealed + b"\x00"),
         "truncated": (MALFORMED, "R-CBOR-2", "the last byte is missing", sealed[:-1]),
-        "content-suite": (UNKNOWN, "R-ENV-6", "content suite 2", with_core(1, 2)),
+        "content-suite": (UNKNOWN, "R-ENV-6", "content suite 3", with_core(1, 3)),
         "content-suite-true": (MALFORMED, "R-CBOR-6", "content suite true", with_core(1, True)),
-        "layout": (UNKNOWN, "R-ENV-6", "layout 4", with_core(3, 4)),
+        "layout": (UNKNOWN, "R-ENV-6", "layout 5", with_core(3, 5)),
         "layout-row": (
             MALFORMED, "R-ENV-3", "a value whose core says row",
             rebuilt(sealed, 0, row.head().core.raw),

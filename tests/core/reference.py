@@ -73,6 +73,31 @@ def open_row(
     return opened
 
 
+def open_adopted(
+    head: bytes, cells: Mapping[str, tuple[bytes, bytes, bytes]], context: bytes, keys: Keys
+) -> dict[str, bytes]:
+    """Open an adopted row's columns: ``cells`` are (nonce, additional data, ciphertext)."""
+    _demand(head[:4] == b"TWA\x01", "magic")
+    core, header, outer, origin, signed = cbor2.loads(head[4:])
+    dek = open_dek(core, header, outer, context, keys)
+    _demand(cbor2.loads(core)[3] == 4, "layout")
+    kid = hashlib.sha256(keys.writer).digest()[:16]
+    _demand(cbor2.loads(core)[4] == kid, "writer")
+    signatures = dict(signed)
+    opened = {}
+    for column, (nonce, aad, ciphertext) in cells.items():
+        _demand(column in signatures, "column")
+        digest = hashlib.sha256(_array(nonce, aad, ciphertext)).digest()
+        label = "twinlock/v1/adopted-sig"
+        message = _array(label, kid, core, context, column, origin, digest)
+        verify(keys.writer, message, signatures[column])
+        try:
+            opened[column] = AESGCM(dek).decrypt(nonce, ciphertext, aad)
+        except InvalidTag as error:
+            raise RefusedError(column) from error
+    return opened
+
+
 def open_file(head: bytes, body: bytes, context: bytes, column: str, keys: Keys) -> bytes:
     """Open a sealed file: ``body`` is all segments and the signature."""
     core, header, outer, prefix = cbor2.loads(head)
@@ -83,7 +108,8 @@ def open_file(head: bytes, body: bytes, context: bytes, column: str, keys: Keys)
 def open_dek(core: bytes, header: bytes, outer: bytes, context: bytes, keys: Keys) -> bytes:
     """Open both locks of a DEK."""
     label, suite, _, layout, _ = cbor2.loads(core)
-    _demand((label, suite) == ("twinlock/v1/core", 1) and layout in (1, 2, 3), "core")
+    _demand(label == "twinlock/v1/core", "core")
+    _demand((suite, layout) in ((1, 1), (1, 2), (1, 3), (2, 4)), "suite and layout")
     release_key = open_release_key(core, header, context, keys.groups)
     rc, outer_suite, wrapping_kid, _ = cbor2.loads(header)
     binding = _array("twinlock/v1/outer", core, context, rc, outer_suite, wrapping_kid)

@@ -137,10 +137,12 @@ def core_of(*items) -> bytes:
 
 C = "twinlock/v1/core"
 CORES = {
-    "content suite 2": ([C, 2, bytes(16), 1, bytes(16)], "suite.unknown"),
+    "content suite 3": ([C, 3, bytes(16), 1, bytes(16)], "suite.unknown"),
+    "content suite 2": ([C, 2, bytes(16), 1, bytes(16)], "format.malformed"),
     "content suite true": ([C, True, bytes(16), 1, bytes(16)], "format.malformed"),
     "layout 0": ([C, 1, bytes(16), 0, bytes(16)], "suite.unknown"),
-    "layout 4": ([C, 1, bytes(16), 4, bytes(16)], "suite.unknown"),
+    "layout 4": ([C, 1, bytes(16), 4, bytes(16)], "format.malformed"),
+    "layout 5": ([C, 1, bytes(16), 5, bytes(16)], "suite.unknown"),
     "layout true": ([C, 1, bytes(16), True, bytes(16)], "format.malformed"),
     "layout text": ([C, 1, bytes(16), "1", bytes(16)], "format.malformed"),
     "version 2": (["twinlock/v2/core", 1, bytes(16), 1, bytes(16)], "format.version"),

@@ -12,7 +12,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from twinlock.core import audit, cbor, envelope, locks, opening, primitives, segments
+from twinlock.core import audit, cbor, envelope, locks, opening, primitives
+from twinlock.core.adopted import LegacyCell, decode_adopted, prepare_adopted, verify_cell
 from twinlock.core.context import Context
 from twinlock.core.deployment import parse_deployment_card
 from twinlock.core.enrolment import decode_enrolment, unlock
@@ -122,6 +123,18 @@ def open_row(given: Given) -> Given:
     return {"plaintexts": plain}
 
 
+def open_adopted(given: Given) -> Given:
+    adopted, context = decode_adopted(b(given["head"])), b(given["context"])
+    cells = {
+        column: LegacyCell(b(cell["nonce"]), b(cell["ciphertext"]), b(cell["aad"]))
+        for column, cell in given["cells"].items()
+    }
+    for column, cell in cells.items():
+        verify_cell(adopted, context, column, cell, b(given["writer"]))
+    opened = _decrypt(given, prepare_adopted(adopted, context, cells))
+    return {"plaintexts": dict(zip(cells, (value.hex() for value in opened), strict=True))}
+
+
 def open_file(given: Given) -> Given:
     sealed = b(given["sealed"])
     if sealed[:3] == b"TWF" and sealed[3] != 1:
@@ -136,12 +149,15 @@ def _open_fields(given: Given, head: Head, fields: dict[str, Field]) -> list[byt
     context = b(given["context"])
     for column, field in fields.items():
         opening.verify_author(head, context, column, field, b(given["writer"]))
-    record = opening.prepare_record(head, context, fields)
-    release_key = _release_key(given, head, context)
+    return _decrypt(given, opening.prepare_record(head, context, fields))
+
+
+def _decrypt(given: Given, record: opening.PreparedRecord) -> list[bytes]:
+    release_key = _release_key(given, record.head, record.context)
     wrapped = _open_outer(given["wrapping"], record.outer)
     dek = primitives.aes_key_unwrap(release_key.reveal(), wrapped)
     return [
-        segments.strip_commitment(
+        record.content(
             b"".join(primitives.gcm_open(dek, p.nonce, p.ciphertext, p.aad) for p in parts)
         )
         for parts in record.fields
@@ -296,6 +312,7 @@ OPERATIONS = {
     "unwrap-key": unwrap_key,
     "open-value": open_value,
     "open-row": open_row,
+    "open-adopted": open_adopted,
     "open-file": open_file,
     "verify-transport": verify_transport_statement,
     "verify-directory": verify_token_directory,
@@ -318,7 +335,9 @@ def test_this_implementation_does_what_the_vector_says(vector):
         assert caught.value.code == vector.expect
 
 
-OPENED = [v for v in VECTORS if v.operation in ("open-value", "open-row", "open-file")]
+OPENED = [
+    v for v in VECTORS if v.operation in ("open-value", "open-row", "open-file", "open-adopted")
+]
 AUTHENTIC_FORM = [v for v in OPENED if v.expect in (OK, "data.not-authentic")]
 
 
@@ -349,6 +368,13 @@ def _reference_output(operation: str, given: Given, keys: reference.Keys) -> Giv
     if operation == "open-row":
         cells = {column: b(cell) for column, cell in given["cells"].items()}
         opened = reference.open_row(b(given["head"]), cells, context, keys)
+        return {"plaintexts": {column: value.hex() for column, value in opened.items()}}
+    if operation == "open-adopted":
+        old = {
+            column: (b(cell["nonce"]), b(cell["aad"]), b(cell["ciphertext"]))
+            for column, cell in given["cells"].items()
+        }
+        opened = reference.open_adopted(b(given["head"]), old, context, keys)
         return {"plaintexts": {column: value.hex() for column, value in opened.items()}}
     sealed = b(given["sealed"])
     if operation == "open-file":

@@ -24,6 +24,9 @@ MAX_HEAD_SIZE: Final = 192 << 10
 CONTENT_AES256_GCM_16K: Final = 1
 """Content suite 1: AES-256-GCM in segments of 16 KiB, 32 zero bytes first."""
 
+ADOPTED_AES256_GCM: Final = 2
+"""Content suite 2: ciphertext of the time before Twinlock, in one AES-256-GCM call."""
+
 _CORE: Final = "twinlock/v1/core"
 _VALUE_MAGIC: Final = b"TWL\x01"
 _ROW_MAGIC: Final = b"TWH\x01"
@@ -38,8 +41,15 @@ class Layout(IntEnum):
     VALUE = 1
     ROW = 2
     FILE = 3
+    ADOPTED = 4
+
+    @property
+    def content_suite(self) -> int:
+        """The one content suite that lies in this layout."""
+        return ADOPTED_AES256_GCM if self is Layout.ADOPTED else CONTENT_AES256_GCM_16K
 
 
+_CONTENT_SUITES: Final = frozenset(layout.content_suite for layout in Layout)
 _LAYOUTS: Final = {int(layout): layout for layout in Layout}
 
 
@@ -115,17 +125,23 @@ class Field:
 
 def new_core(dek_id: bytes, layout: Layout, writer_kid: bytes) -> Core:
     """Make a core for fresh content."""
-    raw = cbor.encode([_CORE, CONTENT_AES256_GCM_16K, dek_id, int(layout), writer_kid])
+    raw = cbor.encode([_CORE, layout.content_suite, dek_id, int(layout), writer_kid])
     return Core(dek_id, layout, writer_kid, raw)
 
 
 def decode_core(raw: bytes) -> Core:
-    """Decode a core. Raises ``format.*``, and ``suite.unknown`` for a foreign content suite."""
+    """Decode a core.
+
+    Raises ``format.*``, also for a content suite that does not lie in this layout, and
+    ``suite.unknown`` for a foreign one.
+    """
     _, suite, dek_id, layout, writer_kid = cbor.decode_labelled(raw, _CORE, 5, max_size=256)
-    if cbor.take_uint(suite) != CONTENT_AES256_GCM_16K:
+    if cbor.take_uint(suite) not in _CONTENT_SUITES:
         raise _unknown("content suite", suite)
     if cbor.take_uint(layout) not in _LAYOUTS:
         raise _unknown("layout", layout)
+    if suite != _LAYOUTS[layout].content_suite:
+        raise cbor.malformed("its content suite does not lie in its layout")
     return Core(cbor.take_bytes(dek_id, 16), _LAYOUTS[layout], cbor.take_bytes(writer_kid, 16), raw)
 
 
@@ -154,24 +170,24 @@ def decode_header(raw: bytes) -> LockHeader:
 
 def encode_value(head: Head, field: Field) -> bytes:
     """Encode a self-contained value."""
-    return _VALUE_MAGIC + cbor.encode([*_head_items(head), *_field_items(field)])
+    return _VALUE_MAGIC + cbor.encode([*head_items(head), *_field_items(field)])
 
 
 def decode_value(data: bytes) -> tuple[Head, Field]:
     """Decode a self-contained value. Raises ``format.*`` or ``suite.unknown``."""
-    items = _decode_magic(data, _VALUE_MAGIC, 6, MAX_VALUE_SIZE + MAX_HEAD_SIZE)
-    head = _take_head(items[:3], Layout.VALUE)
+    items = decode_magic(data, _VALUE_MAGIC, 6, MAX_VALUE_SIZE + MAX_HEAD_SIZE)
+    head = take_head(items[:3], Layout.VALUE)
     return head, _take_field(items[3:])
 
 
 def encode_row_head(head: Head) -> bytes:
     """Encode the wrapped DEK of a row."""
-    return _ROW_MAGIC + cbor.encode(_head_items(head))
+    return _ROW_MAGIC + cbor.encode(head_items(head))
 
 
 def decode_row_head(data: bytes) -> Head:
     """Decode the wrapped DEK of a row. Raises ``format.*`` or ``suite.unknown``."""
-    return _take_head(_decode_magic(data, _ROW_MAGIC, 3, MAX_HEAD_SIZE), Layout.ROW)
+    return take_head(decode_magic(data, _ROW_MAGIC, 3, MAX_HEAD_SIZE), Layout.ROW)
 
 
 def encode_cell(head: Head, field: Field) -> bytes:
@@ -181,7 +197,7 @@ def encode_cell(head: Head, field: Field) -> bytes:
 
 def decode_cell(data: bytes, head: Head) -> Field:
     """Decode one column's value; it must name the row's DEK. Raises ``format.*``."""
-    items = _decode_magic(data, _CELL_MAGIC, 4, MAX_VALUE_SIZE + MAX_HEAD_SIZE)
+    items = decode_magic(data, _CELL_MAGIC, 4, MAX_VALUE_SIZE + MAX_HEAD_SIZE)
     if items[0] != head.core.dek_id:
         raise cbor.malformed("this column's value belongs to another wrapped DEK")
     return _take_field(items[1:])
@@ -189,7 +205,7 @@ def decode_cell(data: bytes, head: Head) -> Field:
 
 def encode_file_head(head: Head, prefix: bytes) -> bytes:
     """Encode what stands, length-prefixed, in front of a sealed file's segments."""
-    return cbor.encode([*_head_items(head), prefix])
+    return cbor.encode([*head_items(head), prefix])
 
 
 def decode_file_head(data: bytes) -> tuple[Head, bytes]:
@@ -197,10 +213,11 @@ def decode_file_head(data: bytes) -> tuple[Head, bytes]:
     items = cbor.decode(data, max_size=MAX_HEAD_SIZE)
     if len(items) != 4:
         raise cbor.malformed("a sealed file's head has 4 items")
-    return _take_head(items[:3], Layout.FILE), cbor.take_bytes(items[3], 7)
+    return take_head(items[:3], Layout.FILE), cbor.take_bytes(items[3], 7)
 
 
-def _head_items(head: Head) -> list[Any]:
+def head_items(head: Head) -> list[Any]:
+    """Return the three items with which everything that holds a wrapped DEK begins."""
     return [head.core.raw, head.header.raw, head.outer]
 
 
@@ -208,7 +225,11 @@ def _field_items(field: Field) -> list[Any]:
     return [field.prefix, field.ciphertext, field.signature]
 
 
-def _decode_magic(data: bytes, magic: bytes, length: int, max_size: int) -> list[Any]:
+def decode_magic(data: bytes, magic: bytes, length: int, max_size: int) -> list[Any]:
+    """Decode the array of ``length`` items behind 4 bytes of magic and version.
+
+    Raises ``format.*``, and ``suite.unknown`` for another version.
+    """
     if data[:3] == magic[:3] and data[3:4] != magic[3:]:
         raise _unknown("envelope version", data[3] if len(data) > 3 else "none")
     if data[:4] != magic:
@@ -219,7 +240,8 @@ def _decode_magic(data: bytes, magic: bytes, length: int, max_size: int) -> list
     return items
 
 
-def _take_head(items: list[Any], layout: Layout) -> Head:
+def take_head(items: list[Any], layout: Layout) -> Head:
+    """Read what ``head_items`` returned, of this layout. Raises ``format.*``, ``suite.unknown``."""
     core = decode_core(cbor.take_bytes(items[0]))
     if core.layout is not layout:
         raise cbor.malformed("its layout is another one")

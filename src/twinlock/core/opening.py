@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from twinlock.core import segments
-from twinlock.core.envelope import Field, Head
+from twinlock.core.envelope import Field, Head, Layout
 from twinlock.core.ports import DekOpening, OuterLock, Part
 from twinlock.core.primitives import verify
 from twinlock.core.sealing import outer_binding
@@ -53,6 +53,16 @@ class PreparedRecord:
     def opening(self, wrapped_release_key: bytes) -> DekOpening:
         """Return the token's task for this record."""
         return DekOpening(wrapped_release_key, self.outer, self.fields)
+
+    def content(self, plaintext: bytes) -> bytes:
+        """Return what a field holds, without the zero bytes in front, which are checked.
+
+        Adopted content has none: it does not commit to its key (SPEC Adopted data). Raises
+        ``data.not-authentic``.
+        """
+        if self.head.core.layout is Layout.ADOPTED:
+            return plaintext
+        return segments.strip_commitment(plaintext)
 
 
 def prepare_record(head: Head, context: bytes, fields: Mapping[str, Field]) -> PreparedRecord:

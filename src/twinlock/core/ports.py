@@ -30,6 +30,13 @@ class OuterSuite(IntEnum):
     TOKEN_AES = 3
 
 
+class DekOrigin(IntEnum):
+    """Where the DEK of adopted content was while its lock changed. Stands in the envelope."""
+
+    TOKEN = 1
+    HOST = 2
+
+
 class KeyRole(StrEnum):
     """What a long-lived token key guards. Each key has exactly one role and one usage."""
 
@@ -86,6 +93,14 @@ class Part:
     nonce: bytes
     ciphertext: bytes
     aad: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class LegacyPart(Part):
+    """A ciphertext of the time before Twinlock, whole; its aad is what it was then, maybe empty.
+
+    Only ``core.adopted`` makes it: what was sealed here has additional data, always.
+    """
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,6 +53,22 @@ def outer_binding(core: bytes, context: bytes, header: LockHeader) -> bytes:
     )
 
 
+def rsa_outer(wrapping: TokenKey, suite: OuterSuite, wrapped: bytes, binding: bytes) -> bytes:
+    """Return O of an RSA-OAEP suite: ``wrapped`` (W) and the binding's hash, to the public key."""
+    return rsa_oaep_encrypt(wrapping.public, OAEP_HASH[suite], wrapped + sha256(binding))
+
+
+@dataclass(frozen=True, slots=True)
+class NewLocks:
+    """A fresh release key under locks for its groups, before there is an O to it."""
+
+    core: Core
+    header: LockHeader
+    release_key: Secret
+    binding: bytes
+    """bind_outer, encoded."""
+
+
 @dataclass(frozen=True, slots=True)
 class _SoftwareDek:
     """A DEK made here, for the RSA-OAEP suites."""
@@ -141,10 +157,11 @@ class Sealer:
             chosen[self.randomness(segments.PREFIX_SIZE)] = None
         return list(chosen)
 
-    @contextmanager
-    def _begin(
-        self, context: bytes, layout: Layout, targets: Sequence[Target]
-    ) -> Iterator[tuple[Core, LockHeader, SealingDek]]:
+    def new_locks(self, context: bytes, layout: Layout, targets: Sequence[Target]) -> NewLocks:
+        """Draw a DEK id and a release key, and lock the release key to ``targets``.
+
+        Raises CallerError ``lock.*`` or ``seal.key``.
+        """
         dek_id = self.randomness(16)
         release_key = Secret(self.randomness(32))
         core = new_core(dek_id, layout, self.writer.kid)
@@ -155,9 +172,15 @@ class Sealer:
                 "seal.key", "This token key does not wrap.", hint="Name a wrapping key."
             )
         header = new_header(commit(release_key, dek_id), suite, self.wrapping.kid, locks)
-        binding = outer_binding(core.raw, context, header)
-        with self._dek(suite, release_key, binding) as dek:
-            yield core, header, dek
+        return NewLocks(core, header, release_key, outer_binding(core.raw, context, header))
+
+    @contextmanager
+    def _begin(
+        self, context: bytes, layout: Layout, targets: Sequence[Target]
+    ) -> Iterator[tuple[Core, LockHeader, SealingDek]]:
+        new = self.new_locks(context, layout, targets)
+        with self._dek(new.header.outer_suite, new.release_key, new.binding) as dek:
+            yield new.core, new.header, dek
 
     def _dek(
         self, suite: OuterSuite, release_key: Secret, binding: bytes
@@ -178,8 +201,7 @@ class Sealer:
     ) -> Iterator[SealingDek]:
         dek = Secret(self.randomness(32))
         wrapped = aes_key_wrap(release_key.reveal(), dek.reveal())
-        outer = rsa_oaep_encrypt(self.wrapping.public, OAEP_HASH[suite], wrapped + sha256(binding))
-        yield _SoftwareDek(dek, outer)
+        yield _SoftwareDek(dek, rsa_outer(self.wrapping, suite, wrapped, binding))
 
 
 @dataclass(slots=True)

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from twinlock.core import segments
 from twinlock.core.context import ROW_SCOPE
 from twinlock.core.membership import GroupState
 from twinlock.core.ports import Clock, Token
@@ -78,7 +77,7 @@ class Ceremony:
             first = True
             for part in record.file.parts(record.head, record.prepared.context, _column(record)):
                 plaintext = dek.decrypt(part)
-                output.write(segments.strip_commitment(plaintext) if first else plaintext)
+                output.write(record.prepared.content(plaintext) if first else plaintext)
                 first = False
         self.auditor.sign_when_due()
 
@@ -192,7 +191,7 @@ def _opened(record: ReadRecord, result: Sequence[bytes] | DataError) -> Opened:
         return _refused(record, result)
     try:
         values = {
-            column: Secret(segments.strip_commitment(plaintext))
+            column: Secret(record.prepared.content(plaintext))
             for column, plaintext in zip(record.prepared.columns, result, strict=True)
         }
     except DataError as error:

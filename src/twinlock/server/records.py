@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from twinlock.core import segments
+from twinlock.core.adopted import LegacyCell, decode_adopted, prepare_adopted, verify_cell
 from twinlock.core.context import Context
 from twinlock.core.envelope import (
     MAX_HEAD_SIZE,
@@ -73,7 +74,16 @@ class SealedFile:
     path: Path
 
 
-Stored = bytes | Sealed | SealedRow | SealedFile
+@dataclass(frozen=True, slots=True)
+class AdoptedRow:
+    """A rewrapped row: the value that adoption wrote (``head``), and the old application's
+    ciphertexts, where they always were, by the declared names of their columns."""
+
+    head: bytes = field(repr=False)
+    cells: Mapping[str, LegacyCell] = field(repr=False)
+
+
+Stored = bytes | Sealed | SealedRow | SealedFile | AdoptedRow
 
 
 def sealed_value(head: Head, sealed: Field) -> Sealed:
@@ -149,6 +159,8 @@ class RecordReader:
         match stored:
             case SealedRow():
                 return self._row(context, raw, stored)
+            case AdoptedRow():
+                return self._adopted(context, raw, stored)
             case SealedFile():
                 return self._file(context, raw, stored.path)
             case Sealed():
@@ -157,7 +169,7 @@ class RecordReader:
                 return self._value(context, raw, stored)
         raise CallerError(
             "record.kind",
-            "A stored record is bytes, Sealed, SealedRow or SealedFile.",
+            "A stored record is bytes, Sealed, SealedRow, SealedFile or AdoptedRow.",
             hint="Pass what sealing returned, or the bytes that were stored.",
         )
 
@@ -166,15 +178,18 @@ class RecordReader:
         return self._checked(context, raw, head, {_column(context): sealed})
 
     def _row(self, context: Context, raw: bytes, stored: SealedRow) -> ReadRecord:
-        if context.column is not None or not stored.cells:
-            raise CallerError(
-                "context.row",
-                "A row is opened under a context without a column, with at least one cell.",
-                hint="Leave out the column: a row's columns share one DEK.",
-            )
+        _require_row(context, stored.cells)
         head = decode_row_head(stored.head)
         cells = {column: decode_cell(cell, head) for column, cell in stored.cells.items()}
         return self._checked(context, raw, head, cells)
+
+    def _adopted(self, context: Context, raw: bytes, stored: AdoptedRow) -> ReadRecord:
+        _require_row(context, stored.cells)
+        adopted = decode_adopted(stored.head)
+        locks, writer = self._authorised(adopted.head)
+        for column, cell in stored.cells.items():
+            verify_cell(adopted, raw, column, cell, writer)
+        return ReadRecord(context, prepare_adopted(adopted, raw, stored.cells), locks)
 
     def _checked(
         self, context: Context, raw: bytes, head: Head, fields: Mapping[str, Field]
@@ -286,6 +301,15 @@ def _chunks(file: BinaryIO, size: int) -> Iterable[bytes]:
             raise _not_a_sealed_file()
         left -= len(chunk)
         yield chunk
+
+
+def _require_row(context: Context, cells: Mapping[str, object]) -> None:
+    if context.column is not None or not cells:
+        raise CallerError(
+            "context.row",
+            "A row is opened under a context without a column, with at least one cell.",
+            hint="Leave out the column: a row's columns share one DEK.",
+        )
 
 
 def _column(context: Context) -> str:
