@@ -1,0 +1,81 @@
+// The card that asks the member. One at a time; Refuse has the focus, Release wakes up late.
+
+import type { Decision } from "../desk.ts";
+import { Guard } from "../guard.ts";
+import { counted, foreign, made, part, say } from "./page.ts";
+import { recordsTable } from "./records.ts";
+
+const TICK = 1000;
+
+/** Shows the first decision that waits. */
+export class DecisionCard {
+  readonly #card = part("decision", HTMLElement);
+  readonly #release = part("release", HTMLButtonElement);
+  readonly #refuse = part("refuse", HTMLButtonElement);
+  readonly #guard = new Guard(() => performance.now());
+  #current: Decision | null = null;
+  #waking: ReturnType<typeof setTimeout> | undefined;
+  #ticking: ReturnType<typeof setInterval> | undefined;
+
+  constructor() {
+    this.#refuse.addEventListener("click", (event) => this.#decided(event, false));
+    this.#release.addEventListener("click", (event) => this.#decided(event, true));
+    document.addEventListener("keydown", (event) => {
+      if (event.key === "Escape" && !document.querySelector("dialog[open]")) this.#decided(event, false);
+    });
+    for (const name of ["focus", "blur", "resize", "pageshow"]) window.addEventListener(name, () => this.#disturbed());
+    document.addEventListener("visibilitychange", () => this.#disturbed());
+  }
+
+  /** Show a decision, or none; `waiting` counts it and those behind it. */
+  show(decision: Decision | null, waiting: number): void {
+    part("decision-more", HTMLElement).textContent = waiting > 1 ? `· 1 of ${waiting}` : "";
+    if (decision === this.#current) return;
+    this.#current = decision;
+    this.#card.hidden = decision === null;
+    clearInterval(this.#ticking);
+    this.#disturbed();
+    if (decision === null) return;
+    this.#fill(decision);
+    this.#ticking = setInterval(() => this.#tick(decision), TICK);
+    this.#tick(decision);
+    this.#refuse.focus();
+    say(`Decision needed: ${part("decision-title", HTMLElement).textContent}`, true);
+  }
+
+  #fill({ request, origin }: Decision): void {
+    part("decision-title", HTMLElement).textContent = `Release ${counted(request.records.length, "record")}?`;
+    part("decision-origin", HTMLElement).replaceChildren(foreign(origin));
+    const purpose = request.purpose === "" ? made("i", "none given") : foreign(request.purpose);
+    part("decision-purpose", HTMLElement).replaceChildren(purpose);
+    const reasons = request.reasons.map((reason) => made("div", [foreign(reason)]));
+    part("decision-reasons", HTMLElement).replaceChildren(...reasons);
+    const records = part("decision-records", HTMLElement);
+    records.replaceChildren(...recordsTable(request.records));
+    records.scrollTop = 0;
+  }
+
+  #tick(decision: Decision): void {
+    const left = Math.max(0, Math.round(decision.request.expires - Date.now() / 1000));
+    part("decision-left", HTMLElement).textContent = `${counted(left, "second")} left`;
+  }
+
+  #disturbed(): void {
+    this.#guard.disturbed(document.hasFocus() && document.visibilityState === "visible");
+    this.#wake();
+  }
+
+  #wake(): void {
+    clearTimeout(this.#waking);
+    const left = this.#current === null ? null : this.#guard.left();
+    this.#release.disabled = left !== 0;
+    if (left !== null && left > 0) this.#waking = setTimeout(() => this.#wake(), left);
+  }
+
+  #decided(event: Event, released: boolean): void {
+    const decision = this.#current;
+    if (decision === null || !event.isTrusted) return;
+    if (released && this.#guard.left() !== 0) return;
+    decision.settle(released);
+  }
+}

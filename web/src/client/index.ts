@@ -1,0 +1,92 @@
+/**
+ * The library for pages of an application whose records are sealed. It asks the member's agent, which
+ * lives on an origin of its own, for releases, and repeats requests with them.
+ *
+ *     const twinlock = createTwinlock({ agentUrl: "https://agent.example.org/" });
+ *     const patients = await (await twinlock.fetch("/patients")).json();
+ */
+
+import type { Status } from "../agent/messages.ts";
+import { Bridge } from "./bridge.ts";
+import { TwinlockError } from "./errors.ts";
+import { Flow } from "./flow.ts";
+import { type State, Waits } from "./state.ts";
+
+export { defineBanner } from "./banner.ts";
+export { NeedsExplicitOpen, TwinlockError } from "./errors.ts";
+export type { State, Status };
+
+/** How to reach the agent, and how long to wait for a person. */
+export interface TwinlockOptions {
+  /** The folder of agent.html and relay.html: an origin of the same site that serves nothing else. */
+  readonly agentUrl: string | URL;
+  /** Milliseconds that a request waits for the person to unlock, and to decide; 2 minutes by default. */
+  readonly patience?: number;
+  /** What to make requests with; the page's own `fetch` by default. */
+  readonly fetch?: typeof fetch;
+}
+
+const PATIENCE = 120_000;
+
+/**
+ * A client. It dispatches `statechange` when what its requests wait for changes; see `state`. It keeps
+ * no data of any response.
+ */
+export class Twinlock extends EventTarget {
+  readonly #agentUrl: URL;
+  readonly #bridge: Bridge;
+  readonly #flow: Flow;
+  readonly #waits = new Waits(() => this.dispatchEvent(new Event("statechange")));
+
+  constructor({ agentUrl, patience = PATIENCE, fetch: plainFetch }: TwinlockOptions) {
+    super();
+    this.#agentUrl = new URL(agentUrl, document.baseURI);
+    if (this.#agentUrl.origin === location.origin) {
+      throw new TwinlockError(
+        "client.agent-origin",
+        "The agent must not share the application's origin.",
+        "Serve it from a host of its own on the same site, as in agent.example.org.",
+      );
+    }
+    this.#bridge = new Bridge(this.#agentUrl, {
+      status: (status) => this.#waits.agent(status),
+      waiting: (begins) => this.#waits.person(begins),
+    });
+    this.#flow = new Flow(this.#bridge, this.#waits, plainFetch ?? ((request) => fetch(request)), patience);
+  }
+
+  /** What requests wait for now. */
+  get state(): State {
+    return this.#waits.state;
+  }
+
+  /**
+   * Like `window.fetch`. A GET or HEAD that needs a release waits for the agent and gives the final
+   * answer. Any other method that needs one fails with `NeedsExplicitOpen`, and was not carried out.
+   * Fails with a `TwinlockError` where the agent or its member does not release, or the signal's reason.
+   */
+  readonly fetch = async (input: RequestInfo | URL, init?: RequestInit): Promise<Response> =>
+    this.#flow.run(new Request(input, init), false);
+
+  /** Like `fetch`, for any method: gets the release, then makes the request once more with it. */
+  readonly open = async (input: RequestInfo | URL, init?: RequestInit): Promise<Response> =>
+    this.#flow.run(new Request(input, init), true);
+
+  /** Ask where the agent is. Fails with `agent.silent`. */
+  async status(signal: AbortSignal = new AbortController().signal): Promise<Status> {
+    const status = await this.#bridge.status(signal);
+    this.#waits.agent(status);
+    return status;
+  }
+
+  /** Open the agent's window. Call it from a click; returns false if the browser blocked it. */
+  openAgent(): boolean {
+    const address = new URL("agent.html", this.#agentUrl).href;
+    return window.open(address, "_blank", "popup,width=520,height=760") !== null;
+  }
+}
+
+/** Make a client. Fails with `client.agent-origin`. */
+export function createTwinlock(options: TwinlockOptions): Twinlock {
+  return new Twinlock(options);
+}
