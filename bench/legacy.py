@@ -1,0 +1,225 @@
+"""An application of the time before Twinlock: patients, each with a DEK that the HSM wraps.
+
+Every row has a DEK of its own, RSA-OAEP-encrypted to a key of the token. ``diagnosis`` keeps
+nonce and tag in columns of their own; ``notes`` has the nonce in front, the tag behind, and no
+additional data. What a row says follows from its id and revision, so that anybody can tell what
+it must say.
+"""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from multiprocessing import get_context
+from typing import Any, Final
+
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from sqlalchemy import Connection, create_engine, make_url, text
+
+from twinlock.token.ck import Cka, Cko
+from twinlock.token.pkcs11_token import Pkcs11Token
+from twinlock.token.spki import rsa_spki
+
+WARDS: Final = ("3B", "4A")
+UNKNOWN_WARD: Final = "9Z"
+ADOPT_TOML: Final = """\
+[database]
+url = "{url}"
+
+[adopt]
+authority = "{authority}"
+
+[legacy-keys.records-2021]
+id = "{key_id}"
+public = "old-key.pem"
+oaep-hash = "sha1"
+
+[[tables]]
+table = "patients"
+name = "patient"
+key = "id"
+dek = "wrapped_dek"
+legacy-key-column = "key_name"
+groups = ["{{ward}}", "{everywhere}"]
+
+  [tables.group-names]
+  "3B" = "{first}"
+  "4A" = "{second}"
+
+  [[tables.columns]]
+  name = "diagnosis"
+  ciphertext = "diagnosis_ct"
+  nonce = "diagnosis_nonce"
+  tag = "diagnosis_tag"
+  aad = "patient:{{id}}:diagnosis"
+
+  [[tables.columns]]
+  name = "notes"
+  ciphertext = "notes_ct"
+"""
+_BLOB: Final = {"postgresql": "BYTEA", "sqlite": "BLOB"}
+_COLUMNS: Final = (
+    *("id", "ward", "revision", "key_name", "wrapped_dek", "diagnosis_ct"),
+    *("diagnosis_nonce", "diagnosis_tag", "notes_ct"),
+)
+_INSERT: Final = text(
+    f"INSERT INTO patients ({', '.join(_COLUMNS)}) "
+    f"VALUES ({', '.join(':' + name for name in _COLUMNS)})"
+)
+_UPDATE: Final = text(
+    "UPDATE patients SET "
+    + ", ".join(f"{name} = :{name}" for name in _COLUMNS[2:])
+    + " WHERE id = :id"
+)
+_CHUNK: Final = 2000
+
+
+def diagnosis_of(number: int, revision: int) -> str:
+    """Return what a row's diagnosis says."""
+    return f"diagnosis {number}, revision {revision}: I48.{number % 10} atrial fibrillation"
+
+
+def notes_of(number: int, revision: int) -> str:
+    """Return what a row's notes say."""
+    return f"notes on {number}, revision {revision}: " + "seen on the ward round. " * (number % 4)
+
+
+def make_old_key(
+    token: Pkcs11Token, cka_id: bytes, *, unwrap: bool = True, bits: int = 2048
+) -> bytes:
+    """Make the key that the old application's HSM administrator made; returns its public PEM.
+
+    Without ``unwrap`` it may only decrypt, as many such keys do.
+    """
+    public: dict[int, Any] = {
+        Cka.CLASS: Cko.PUBLIC_KEY,
+        Cka.ID: cka_id,
+        Cka.TOKEN: False,
+        Cka.ENCRYPT: True,
+        Cka.WRAP: True,
+    }
+    private: dict[int, Any] = {
+        Cka.CLASS: Cko.PRIVATE_KEY,
+        Cka.ID: cka_id,
+        Cka.LABEL: "records",
+        Cka.TOKEN: True,
+        Cka.PRIVATE: True,
+        Cka.SENSITIVE: True,
+        Cka.EXTRACTABLE: False,
+        Cka.DECRYPT: True,
+        Cka.UNWRAP: unwrap,
+        Cka.SIGN: False,
+    }
+    with token.pool.main() as login:
+        handle, _ = login.session.generate_rsa(bits, public, private)
+        modulus = login.calls.attribute(handle, Cka.MODULUS)
+    spki = rsa_spki((modulus or b"").lstrip(b"\x00"), b"\x01\x00\x01")
+    key = serialization.load_der_public_key(spki)
+    return key.public_bytes(
+        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+
+
+@dataclass(frozen=True)
+class OldApplication:
+    """The old application on its database. ``dek_size`` is 32, or 16 for AES-128."""
+
+    url: str
+    public_pem: bytes
+    oaep_hash: str = "sha1"
+    key_name: str = "records-2021"
+    dek_size: int = 32
+    nonce_size: int = 12
+
+    @cached_property
+    def _public(self) -> rsa.RSAPublicKey:
+        key = serialization.load_pem_public_key(self.public_pem)
+        assert isinstance(key, rsa.RSAPublicKey)
+        return key
+
+    def create_table(self) -> None:
+        """Make the table, empty."""
+        with self._connection() as connection:
+            blob = _BLOB[connection.dialect.name]
+            number = "BIGINT" if connection.dialect.name == "postgresql" else "INTEGER"
+            connection.execute(
+                text(
+                    f"CREATE TABLE patients (id {number} PRIMARY KEY, ward TEXT, "
+                    "revision INTEGER NOT NULL, key_name TEXT NOT NULL, "
+                    f"wrapped_dek {blob} NOT NULL, diagnosis_ct {blob}, diagnosis_nonce {blob}, "
+                    f"diagnosis_tag {blob}, notes_ct {blob})"
+                )
+            )
+
+    def insert(self, first: int, count: int) -> None:
+        """Insert rows with the ids from ``first`` on."""
+        with self._connection() as connection:
+            for start in range(first, first + count, _CHUNK):
+                numbers = range(start, min(start + _CHUNK, first + count))
+                connection.execute(_INSERT, [self.row(number, 0) for number in numbers])
+
+    def insert_with(self, processes: int, count: int) -> None:
+        """Insert ``count`` rows with several processes, the ids from 1 on."""
+        pieces = [(self, start, min(_CHUNK, count - start)) for start in range(0, count, _CHUNK)]
+        with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+            for _ in pool.map(_insert_piece, pieces):
+                pass
+
+    def update(self, number: int, revision: int) -> None:
+        """Write a row anew, with a new DEK, as the old application does when it is edited."""
+        with self._connection() as connection:
+            connection.execute(_UPDATE, self.row(number, revision))
+
+    def row(self, number: int, revision: int) -> dict[str, Any]:
+        """Return a row of this id and revision, encrypted."""
+        dek, nonce = os.urandom(self.dek_size), os.urandom(self.nonce_size)
+        gcm = AESGCM(dek)
+        said = diagnosis_of(number, revision).encode()
+        sealed = gcm.encrypt(nonce, said, f"patient:{number}:diagnosis".encode())
+        other = os.urandom(12)
+        return {
+            "id": number,
+            "ward": WARDS[number % len(WARDS)],
+            "revision": revision,
+            "key_name": self.key_name,
+            "wrapped_dek": self._public.encrypt(dek, _oaep(self.oaep_hash)),
+            "diagnosis_ct": sealed[:-16],
+            "diagnosis_nonce": nonce,
+            "diagnosis_tag": sealed[-16:],
+            "notes_ct": other + gcm.encrypt(other, notes_of(number, revision).encode(), None),
+        }
+
+    def _connection(self) -> Any:
+        return _Begin(self.url)
+
+
+class _Begin:
+    """A transaction on an engine of its own."""
+
+    def __init__(self, url: str) -> None:
+        address = make_url(url)
+        if address.drivername == "postgresql":
+            address = address.set(drivername="postgresql+psycopg")
+        self._engine = create_engine(address)
+        self._context = self._engine.begin()
+
+    def __enter__(self) -> Connection:
+        return self._context.__enter__()
+
+    def __exit__(self, *failure: Any) -> None:
+        self._context.__exit__(*failure)
+        self._engine.dispose()
+
+
+def _oaep(name: str) -> padding.OAEP:
+    chosen = {"sha1": hashes.SHA1, "sha256": hashes.SHA256}[name]
+    return padding.OAEP(padding.MGF1(chosen()), chosen(), None)
+
+
+def _insert_piece(piece: tuple[OldApplication, int, int]) -> None:
+    application, start, count = piece
+    application.insert(start + 1, count)
