@@ -15,7 +15,8 @@ class TwinlockError(Exception):
     """
 
     def __init__(self, code: str, message: str, *, hint: str = "") -> None:
-        super().__init__(message)
+        # Both, so that an error can be pickled and cross from one process to another.
+        super().__init__(code, message)
         self.code = code
         self.message = message
         self.hint = hint
