@@ -1,0 +1,359 @@
+// The agent: a member's side of a release. It needs no token, no PIN and no database.
+
+import { copy, equal, hex, type Bytes } from "./bytes.ts";
+import { countByGroup, openAll, wrapAll, type OpenedLock } from "./answer.ts";
+import { encodeContext, type Context } from "./context.ts";
+import { unlockAny, type MemberKeys } from "./enrolment.ts";
+import { lockedAgent, TwinlockError } from "./errors.ts";
+import { checkExpected, checkFresh, examine, SESSION_LIFE, type ExaminedRequest } from "./examine.ts";
+import { deviceKeyFactor, passphraseFactor, type Factor } from "./factors.ts";
+import { follow } from "./follow.ts";
+import { GroupKeys } from "./group-keys.ts";
+import { decodeKeyFile } from "./keyfile.ts";
+import { headOf } from "./membership/log.ts";
+import { allowsAgent, type Placement, type Policy } from "./membership/policy.ts";
+import { random, sha256 } from "./primitives.ts";
+import { encodeRelease, signMessage } from "./release.ts";
+import { decodeBundle, decodeGroupBundle, encodeHello } from "./request.ts";
+import { shownGroup, shownRequest, type Examined, type GroupShown } from "./shown.ts";
+import {
+  decodeLocked,
+  encodeMemberState,
+  unlockState,
+  type AgentSession,
+  type KnownGroup,
+  type MemberState,
+} from "./state.ts";
+
+const SESSION_RENEWAL = SESSION_LIFE / 2;
+const KEPT_SESSIONS = 8;
+const DEFAULT_BUDGET_PER_HOUR = 10_000;
+
+/** What unlocks a member. Give all factors of one of its enrolments and no others. */
+export interface Unlocking {
+  /** The bytes of NAME.member. */
+  readonly state: Uint8Array;
+  /** The text of the device key file, where the enrolment has one. */
+  readonly deviceKeyFile?: Uint8Array | null | undefined;
+  /** The passphrase; an empty one counts as none. */
+  readonly passphrase?: string | null | undefined;
+  /** Where this agent runs; groups may refuse it. */
+  readonly placement?: Placement | undefined;
+  /** DEKs that this agent releases by itself within an hour; groups may set it lower. */
+  readonly budgetPerHour?: number | undefined;
+  /** Seconds since 1970. */
+  readonly clock?: (() => number) | undefined;
+}
+
+/** What a release depends on beside the request. */
+export interface Releasing {
+  /** Asked when a budget or a group's policy needs the member's own decision. */
+  readonly approve?: ((examined: Examined, reason: string) => boolean | Promise<boolean>) | undefined;
+  /** The contexts that the user opened; anything else is refused. */
+  readonly expect?: readonly Context[] | undefined;
+}
+
+/** What an agent counts: all releases so far; per group, DEKs of the last hour and the limit. */
+export interface AgentStatus {
+  readonly releases: number;
+  readonly groups: readonly { readonly id: Bytes; readonly used: number; readonly limit: number }[];
+}
+
+interface Reason {
+  readonly groupId: string;
+  readonly text: string;
+}
+
+/** A member's unlocked agent. Calls may overlap; those that change its state take turns. */
+export class Agent {
+  readonly #state: MemberState;
+  #keys: MemberKeys | null;
+  readonly #groupKeys: GroupKeys;
+  readonly #placement: Placement;
+  readonly #budget: number;
+  readonly #clock: () => number;
+  #turn: Promise<unknown> = Promise.resolve();
+
+  private constructor(state: MemberState, keys: MemberKeys, options: Unlocking) {
+    this.#state = state;
+    this.#keys = keys;
+    this.#groupKeys = new GroupKeys(state.memberId, keys);
+    this.#placement = options.placement ?? "own-origin-or-program";
+    this.#budget = options.budgetPerHour ?? DEFAULT_BUDGET_PER_HOUR;
+    this.#clock = options.clock ?? (() => Math.floor(Date.now() / 1000));
+  }
+
+  /**
+   * Unlock a member. A passphrase takes a second or two.
+   *
+   * Throws `factor.*`, `key-file.damaged`, `format.*`, `agent.state-damaged`,
+   * `agent.kem-unsupported` or `agent.browser`.
+   */
+  static async unlock(options: Unlocking): Promise<Agent> {
+    const locked = decodeLocked(copy(options.state));
+    const keys = await unlockAny(locked.enrolments, await factorsOf(options));
+    return new Agent(await unlockState(locked, keys), keys, options);
+  }
+
+  /** The member's name. */
+  get name(): string {
+    return this.#state.name;
+  }
+
+  /** The member's 16-byte id. */
+  get memberId(): Bytes {
+    return copy(this.#state.memberId);
+  }
+
+  /** The groups that this agent follows. */
+  get groups(): GroupShown[] {
+    const now = this.#clock();
+    return [...this.#state.groups].map(([id, known]) =>
+      shownGroup(known, this.#state.memberId, {
+        limit: this.#limit(known.state.policy),
+        used: this.#state.ledger.withinHour(id, now),
+      }),
+    );
+  }
+
+  /** This agent's counters and, per followed group, its budget. */
+  status(): AgentStatus {
+    const groups = this.groups.map(({ id, budget }) => ({ id, ...budget }));
+    return { releases: this.#state.counter, groups };
+  }
+
+  /** Forget the keys; everything that is under way fails with `agent.locked`. */
+  lock(): void {
+    this.#keys = null;
+    this.#groupKeys.forget();
+  }
+
+  /** The state's bytes now, to be stored; the program reads them too (R-AGENT-8). */
+  state(): Promise<Bytes> {
+    return this.#exclusively(() => encodeMemberState(this.#state, this.#unlocked()));
+  }
+
+  // --- sessions and groups -------------------------------------------------------------------
+
+  /**
+   * Open a session, or continue it, and return what the server needs to ask this agent.
+   *
+   * `session`: the bytes of the application's login session, null where there is none.
+   */
+  async hello(session: Uint8Array | null): Promise<Bytes> {
+    const wanted = session === null ? null : await sha256(session);
+    return this.#exclusively(async () => {
+      this.#unlocked();
+      const { nonce, sessionHash } = await this.#session(wanted);
+      return encodeHello({
+        deploymentId: this.#state.deploymentId,
+        memberId: this.#state.memberId,
+        agentNonce: nonce,
+        sessionHash,
+        heads: [...this.#state.groups.values()].map((known) => headOf(known.state)),
+        placement: this.#placement,
+      });
+    });
+  }
+
+  /** Take group news: verify them, pin the new heads, keep the sealed keys. Throws `log.*` etc. */
+  async follow(groupBundle: Uint8Array): Promise<void> {
+    const bundle = decodeGroupBundle(groupBundle);
+    await this.#exclusively(async () => {
+      this.#unlocked();
+      const { directory, groups } = await follow(this.#state, bundle, this.#clock(), new Set());
+      this.#keep(groups, directory.fingerprint);
+      this.#groupKeys.receive(bundle.keys);
+    });
+  }
+
+  // --- requests ------------------------------------------------------------------------------
+
+  /** Check a request and say what it asks for. Opens nothing. Throws like `release`. */
+  async examine(bundle: Uint8Array): Promise<Examined> {
+    const examined = await this.#examine(bundle);
+    return shownRequest(examined, this.#reasons(examined, demand(examined)).map(textOf));
+  }
+
+  /**
+   * Answer a request: open each record's lock and send its release key to the token.
+   *
+   * Nothing is counted unless everything succeeds. The new `state` has to be stored before the
+   * release is handed out (R-AGENT-7).
+   *
+   * Throws `request.*`, `transport.*`, `log.*`, `group.*`, `release.*` or `data.not-authentic`.
+   */
+  async release(bundle: Uint8Array, options: Releasing = {}): Promise<Bytes> {
+    const examined = await this.#examine(bundle);
+    if (options.expect !== undefined) {
+      const { deploymentId } = this.#state;
+      const expected = options.expect.map((context) => encodeContext(context, deploymentId));
+      checkExpected(examined.records, expected);
+    }
+    const counts = countByGroup(examined);
+    const opened = await openAll(examined, this.#groupKeys);
+    const approved = new Set<string>();
+    for (;;) {
+      await this.#askFor(examined, counts, approved, options);
+      // Another release may have used the budget while the member looked: then ask anew.
+      const release = await this.#exclusively(async () => {
+        const unasked = this.#reasons(examined, counts).filter((r) => !approved.has(r.groupId));
+        return unasked.length > 0 ? null : this.#sign(examined, opened, counts);
+      });
+      if (release !== null) return release;
+    }
+  }
+
+  async #askFor(
+    examined: ExaminedRequest,
+    counts: ReadonlyMap<string, number>,
+    approved: Set<string>,
+    { approve }: Releasing,
+  ): Promise<void> {
+    const reasons = this.#reasons(examined, counts);
+    for (const { groupId, text } of reasons) {
+      if (approved.has(groupId)) continue;
+      if (!(await approve?.(shownRequest(examined, reasons.map(textOf)), text))) {
+        throw new TwinlockError(
+          "release.needs-approval",
+          `This release needs the member's own decision: ${text}.`,
+          "Look at what is asked, then approve it explicitly.",
+        );
+      }
+      approved.add(groupId);
+    }
+  }
+
+  #examine(bundle: Uint8Array): Promise<ExaminedRequest> {
+    const decoded = decodeBundle(bundle);
+    return this.#exclusively(async () => {
+      this.#unlocked();
+      const examined = await examine(this.#state, decoded, this.#clock());
+      this.#keep(examined.groups, examined.identity);
+      this.#groupKeys.receive(decoded.keys);
+      return examined;
+    });
+  }
+
+  async #sign(
+    examined: ExaminedRequest,
+    opened: readonly OpenedLock[],
+    counts: ReadonlyMap<string, number>,
+  ): Promise<Bytes> {
+    const now = this.#clock();
+    checkFresh(examined.message, now);
+    const { signing } = this.#unlocked();
+    const state = this.#state;
+    const { block, items } = await wrapAll(opened, examined.transport);
+    const release = encodeRelease({
+      deploymentId: state.deploymentId,
+      requestDigest: examined.digest,
+      memberId: state.memberId,
+      signingKid: signing.kid,
+      transportKid: examined.message.transportKid,
+      transportDigest: examined.message.transportDigest,
+      time: now,
+      counter: state.counter + 1,
+      previous: state.previous,
+      auditHead: examined.auditHead,
+      block,
+      items,
+    });
+    const signed = await signMessage(release, signing);
+    const digest = await sha256(signed);
+    this.#unlocked();
+    // Booked as a whole, and before it is handed out: a failure can only count too much.
+    state.counter += 1;
+    state.previous = digest;
+    state.auditHead = examined.auditHead;
+    state.ledger.spend(counts, now);
+    return signed;
+  }
+
+  #reasons(examined: ExaminedRequest, counts: ReadonlyMap<string, number>): Reason[] {
+    const now = this.#clock();
+    return [...counts].flatMap(([groupId, count]) => {
+      const { policy, name } = examined.groups.get(groupId)!.state;
+      const text = this.#reasonToAsk(policy, name, this.#state.ledger.withinHour(groupId, now), count);
+      return text === null ? [] : [{ groupId, text }];
+    });
+  }
+
+  #reasonToAsk(policy: Policy, name: string, used: number, count: number): string | null {
+    if (!allowsAgent(policy, this.#placement)) {
+      throw new TwinlockError(
+        "release.placement",
+        `Group ${name} allows no agent that runs here (${this.#placement}).`,
+        "Use the agent as a program or on its own origin.",
+      );
+    }
+    if (policy.clickEach) return `group ${name} wants a click for every release`;
+    const limit = this.#limit(policy);
+    if (used + count <= limit) return null;
+    return `${used + count} records of group ${name} in an hour, budget ${limit}`;
+  }
+
+  #limit({ budgetPerHour }: Policy): number {
+    return Math.min(this.#budget, budgetPerHour ?? Infinity);
+  }
+
+  // --- state ---------------------------------------------------------------------------------
+
+  async #session(wanted: Bytes | null): Promise<AgentSession> {
+    const now = this.#clock();
+    const { sessions } = this.#state;
+    const found = sessions.find(({ begun, sessionHash }) => {
+      const young = begun <= now && now < begun + SESSION_RENEWAL;
+      return young && (wanted === null || equal(wanted, sessionHash));
+    });
+    if (found !== undefined) return found;
+    const nonce = random(32);
+    const begun = { nonce, sessionHash: wanted ?? (await sha256(nonce)), begun: now };
+    // One begun in the future is left from before the clock was set back: none could use it.
+    const alive = sessions.filter((s) => s.begun <= now && now <= s.begun + SESSION_LIFE);
+    this.#state.sessions = [...alive.slice(1 - KEPT_SESSIONS), begun];
+    return begun;
+  }
+
+  #keep(groups: ReadonlyMap<string, KnownGroup>, identity: Bytes): void {
+    for (const [id, known] of groups) {
+      if (!known.verified) continue;
+      this.#state.groups.set(id, known);
+      this.#state.accepted.delete(id);
+    }
+    this.#state.identity = identity;
+  }
+
+  /** Run one after another what reads and changes the state, so that pins never go back. */
+  #exclusively<T>(work: () => Promise<T>): Promise<T> {
+    const result = this.#turn.then(work);
+    this.#turn = result.catch(() => undefined);
+    return result;
+  }
+
+  #unlocked(): MemberKeys {
+    if (this.#keys === null) throw lockedAgent();
+    return this.#keys;
+  }
+}
+
+async function factorsOf({ deviceKeyFile, passphrase }: Unlocking): Promise<Factor[]> {
+  const factors: Factor[] = [];
+  if (deviceKeyFile) factors.push(deviceKeyFactor(await decodeKeyFile("device-key", deviceKeyFile)));
+  if (passphrase) factors.push(passphraseFactor(passphrase));
+  return factors;
+}
+
+/** How many DEKs are asked for through each group that opens them; what nobody opens, apart. */
+function demand(examined: ExaminedRequest): Map<string, number> {
+  const counts = new Map<string, number>();
+  for (const { ways, shared } of examined.records) {
+    const id = ways[0] === undefined ? shared[0] : hex(ways[0].groupId);
+    if (id !== undefined) counts.set(id, (counts.get(id) ?? 0) + 1);
+  }
+  return counts;
+}
+
+function textOf(reason: Reason): string {
+  return reason.text;
+}
