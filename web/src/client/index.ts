@@ -29,14 +29,18 @@ export interface TwinlockOptions {
 const PATIENCE = 120_000;
 
 /**
- * A client. It dispatches `statechange` when what its requests wait for changes; see `state`. It keeps
- * no data of any response.
+ * A client. It dispatches `statechange` when what its requests wait for changes (see `state`), and
+ * `agentchange` when the agent is opened, unlocked, locked or closed (see `agent`). It keeps no data
+ * of any response.
  */
 export class Twinlock extends EventTarget {
   readonly #agentUrl: URL;
   readonly #bridge: Bridge;
   readonly #flow: Flow;
-  readonly #waits = new Waits(() => this.dispatchEvent(new Event("statechange")));
+  readonly #waits = new Waits(
+    () => this.dispatchEvent(new Event("statechange")),
+    () => this.dispatchEvent(new Event("agentchange")),
+  );
 
   constructor({ agentUrl, patience = PATIENCE, fetch: plainFetch }: TwinlockOptions) {
     super();
@@ -58,6 +62,11 @@ export class Twinlock extends EventTarget {
   /** What requests wait for now. */
   get state(): State {
     return this.#waits.state;
+  }
+
+  /** Where the agent was when last heard of; null before it was asked for anything. */
+  get agent(): Status | null {
+    return this.#waits.status;
   }
 
   /**

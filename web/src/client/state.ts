@@ -18,10 +18,12 @@ export class Waits {
   #refused = false;
   #said: State = "idle";
   #ready = new Set<() => void>();
-  readonly #changed: (state: State) => void;
+  readonly #changed: () => void;
+  readonly #agentChanged: () => void;
 
-  constructor(changed: (state: State) => void) {
+  constructor(changed: () => void, agentChanged: () => void) {
     this.#changed = changed;
+    this.#agentChanged = agentChanged;
   }
 
   get state(): State {
@@ -33,9 +35,16 @@ export class Waits {
     return this.#status === "ready";
   }
 
+  /** Where the agent was when last heard of. */
+  get status(): Status | null {
+    return this.#status;
+  }
+
   /** The agent's status, as asked or told. */
   agent(status: Status): void {
+    const changed = status !== this.#status;
     this.#status = status;
+    if (changed) this.#agentChanged();
     if (status === "ready") {
       for (const go of this.#ready) go();
       this.#ready.clear();
@@ -78,7 +87,7 @@ export class Waits {
     const state = this.#now();
     if (state === this.#said) return;
     this.#said = state;
-    this.#changed(state);
+    this.#changed();
   }
 
   #now(): State {
