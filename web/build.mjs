@@ -1,10 +1,12 @@
-// Builds dist/ (what applications and the agent's origin serve) or, with --tests, build/test/.
+// Builds dist/ (what applications and the agent's origin serve; --out=FOLDER puts it elsewhere) or,
+// with --tests, build/test/.
 // Prints the gzipped size of each bundle: the agent's is a figure that is reported.
 import { build } from "esbuild";
 import { cp, mkdir, readdir, readFile, rm } from "node:fs/promises";
 import { gzipSync } from "node:zlib";
 
 const tests = process.argv.includes("--tests");
+const out = process.argv.find((word) => word.startsWith("--out="))?.slice("--out=".length) ?? "dist";
 const common = { bundle: true, format: "esm", target: "es2022", charset: "utf8", legalComments: "none" };
 
 async function sources(folder, suffix) {
@@ -23,18 +25,19 @@ if (tests) {
     sourcemap: "inline",
   });
 } else {
-  await rm("dist", { recursive: true, force: true });
-  await mkdir("dist", { recursive: true });
+  await rm(out, { recursive: true, force: true });
+  await mkdir(out, { recursive: true });
   const entries = {
     agent: "src/agent/window.ts",
+    "agent-worker": "src/agent/worker.ts",
     relay: "src/agent/relay.ts",
     client: "src/client/index.ts",
     "agent-core": "src/core/index.ts",
   };
-  await build({ ...common, entryPoints: entries, outdir: "dist", minify: true });
-  await cp("static", "dist", { recursive: true });
+  await build({ ...common, entryPoints: entries, outdir: out, minify: true });
+  await cp("static", out, { recursive: true });
   for (const name of Object.keys(entries)) {
-    const size = gzipSync(await readFile(`dist/${name}.js`), { level: 9 }).length;
+    const size = gzipSync(await readFile(`${out}/${name}.js`), { level: 9 }).length;
     console.log(`${name}.js: ${size} bytes gzipped`);
   }
 }

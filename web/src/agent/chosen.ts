@@ -2,7 +2,8 @@
 
 import { Failure } from "./failure.ts";
 
-const KEY_HEADER = "twinlock-device-key-1";
+const KEY_HEADER = "twinlock-device-key-1\n";
+const STATE_LABEL = "twinlock/v1/agent-state";
 const MOST_KEY = 4096;
 const MOST_STATE = 64 << 20;
 
@@ -49,13 +50,14 @@ export function complete(chosen: Chosen): { deviceKeyFile: Uint8Array; state: Ui
 }
 
 function isKeyFile(bytes: Uint8Array): boolean {
-  if (bytes.byteLength > MOST_KEY) return false;
-  return new TextDecoder().decode(bytes.subarray(0, KEY_HEADER.length)) === KEY_HEADER;
+  return bytes.byteLength <= MOST_KEY && beginsWith(bytes, KEY_HEADER);
 }
 
-/** A state file is a CBOR array of 7 whose first item is the text "twinlock/v1/agent-state". */
+/** A state file is a CBOR array of 7 whose first item is its label, a text of 23 bytes. */
 function isState(bytes: Uint8Array): boolean {
-  const label = "twinlock/v1/agent-state";
-  const head = new TextDecoder("latin1").decode(bytes.subarray(0, label.length + 2));
-  return head === `\x87${String.fromCharCode(0x60 + label.length)}${label}`;
+  return bytes[0] === 0x87 && bytes[1] === 0x60 + STATE_LABEL.length && beginsWith(bytes.subarray(2), STATE_LABEL);
+}
+
+function beginsWith(bytes: Uint8Array, text: string): boolean {
+  return Array.from(text).every((letter, at) => bytes[at] === letter.charCodeAt(0));
 }

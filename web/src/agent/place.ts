@@ -3,11 +3,15 @@
 
 import { HOLDER_LOCK, READY_LOCK, WINDOW_LOCK } from "./messages.ts";
 
-type Drop = () => void;
+/** A lock that this window holds: how to let go of it, and when it is gone. */
+interface Held {
+  drop(): void;
+  readonly gone: Promise<unknown>;
+}
 
 /** This window's place among the agent's windows, kept by locks that end with the window. */
 export class Place {
-  #drops: Drop[] = [];
+  #held: Held[] = [];
   #holds = false;
 
   /** Say that this window is open, until it closes. */
@@ -26,11 +30,12 @@ export class Place {
     await this.#take(READY_LOCK, false);
   }
 
-  /** Stop answering, and let another window be the holder. */
-  leave(): void {
-    for (const drop of this.#drops.reverse()) drop();
-    this.#drops = [];
+  /** Stop answering, and let another window be the holder: it can be when this resolves. */
+  async leave(): Promise<void> {
+    const held = this.#held.splice(0).reverse();
     this.#holds = false;
+    for (const lock of held) lock.drop();
+    await Promise.all(held.map((lock) => lock.gone));
   }
 
   /** Whether another window is the holder now. */
@@ -46,15 +51,17 @@ export class Place {
 
   #take(name: string, ifAvailable: boolean): Promise<boolean> {
     return new Promise((resolve, reject) => {
-      const held = (lock: Lock | null): Promise<void> | undefined => {
-        if (lock === null) {
-          resolve(false);
-          return undefined;
-        }
-        resolve(true);
-        return new Promise((drop) => this.#drops.push(drop));
-      };
-      navigator.locks.request(name, { ifAvailable }, held).catch(reject);
+      let drop = (): void => undefined;
+      const held = new Promise<void>((done) => {
+        drop = done;
+      });
+      const gone = navigator.locks.request(name, { ifAvailable }, (lock) => {
+        resolve(lock !== null);
+        if (lock === null) return undefined;
+        this.#held.push({ drop, gone });
+        return held;
+      });
+      gone.catch(reject);
     });
   }
 }

@@ -1,40 +1,18 @@
 // What the window knows of the unlocked agent. The agent lives in a worker (worker.ts); these are
 // the plain values that cross the border to the window, and nothing in them is secret.
 
-/** A group that the member is in, with what was released through it in the last hour. */
-export interface GroupShown {
-  readonly name: string;
-  readonly usedThisHour: number;
-  readonly budgetPerHour: number;
-  readonly clickEach: boolean;
-}
+import type { Examined, GroupShown } from "../core/index.ts";
+
+export type { GroupShown, RecordShown } from "../core/index.ts";
+
+/** A request whose statements all hold, and why the member has to decide, if so. */
+export type RequestShown = Examined;
 
 /** The unlocked member. `releases` counts all releases so far. */
 export interface MemberShown {
   readonly name: string;
   readonly releases: number;
   readonly groups: readonly GroupShown[];
-}
-
-/** One record that a request asks for, as decoded from its context; all texts are foreign. */
-export interface RecordShown {
-  readonly tenant: string;
-  readonly table: string;
-  readonly record: string;
-  readonly scope: string;
-  readonly version: number | null;
-  readonly group: string;
-}
-
-/**
- * A request whose statements all hold. `expires` is in seconds since 1970. `reasons` say why the
- * member has to decide; with none, the agent answers by itself.
- */
-export interface RequestShown {
-  readonly purpose: string;
-  readonly expires: number;
-  readonly records: readonly RecordShown[];
-  readonly reasons: readonly string[];
 }
 
 /** What the origin keeps between visits: both files of a member, never the passphrase. */

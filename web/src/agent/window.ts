@@ -64,7 +64,7 @@ class AgentWindow {
       await this.#open({ ...files, name: member.name }, member, kept === null);
     } catch (error) {
       this.#engine.lock();
-      this.#place.leave();
+      await this.#place.leave();
       throw error;
     }
   }
@@ -106,7 +106,7 @@ class AgentWindow {
     this.#engine.lock();
     clearDone();
     this.#form.clear();
-    this.#place.leave();
+    await this.#place.leave();
     this.#changed();
     say("Locked");
     await this.#toUnlock(said);
@@ -210,7 +210,7 @@ class AgentWindow {
   async #forget(): Promise<void> {
     if (!(await this.#place.hold())) return this.#standBy();
     await this.#store.forget();
-    this.#place.leave();
+    await this.#place.leave();
     await this.#toUnlock("This device was forgotten.");
   }
 

@@ -48,7 +48,7 @@ export class DecisionCard {
     part("decision-origin", HTMLElement).replaceChildren(foreign(origin));
     const purpose = request.purpose === "" ? made("i", "none given") : foreign(request.purpose);
     part("decision-purpose", HTMLElement).replaceChildren(purpose);
-    const reasons = request.reasons.map((reason) => made("div", [foreign(reason)]));
+    const reasons = [...request.reasons, ...request.warnings].map((reason) => made("div", [foreign(reason)]));
     part("decision-reasons", HTMLElement).replaceChildren(...reasons);
     const records = part("decision-records", HTMLElement);
     records.replaceChildren(...recordsTable(request.records));

@@ -2,17 +2,17 @@
 
 import type { Done } from "../desk.ts";
 import type { GroupShown, MemberShown } from "../types.ts";
-import { foreign, made, part } from "./page.ts";
+import { counted, foreign, made, part } from "./page.ts";
 import { recordsLine, recordsTable } from "./records.ts";
 
 /** Entries kept in the list; it ends with the unlocking, as it names records. */
 const MOST_DONE = 200;
 
 const OUTCOMES: Readonly<Record<Done["outcome"], string>> = {
-  released: "within the budget",
-  approved: "as you decided",
-  refused: "refused",
-  expired: "expired, nothing was released",
+  released: "Released within the budget",
+  approved: "Released as you decided",
+  refused: "You refused",
+  expired: "Expired, nothing was released",
 };
 
 /** Show the member's name, groups and budgets. */
@@ -24,18 +24,25 @@ export function showMember(member: MemberShown): void {
 }
 
 function group(shown: GroupShown): HTMLElement {
-  const { usedThisHour: used, budgetPerHour: budget } = shown;
-  const name = made("span", [foreign(shown.name)]);
-  const said = shown.clickEach ? `${used} this hour, asks each time` : `${used} of ${budget} this hour`;
-  const row = made("li", [name, made("span", said, "used")]);
-  if (!shown.clickEach) {
+  const { used, limit } = shown.budget;
+  const row = made("li", [made("span", [foreign(shown.name)]), made("span", budgetLine(shown), "used")]);
+  if (!shown.policy.clickEach) {
     const bar = made("progress");
-    bar.max = Math.max(1, budget);
-    bar.value = Math.min(used, budget);
+    bar.max = Math.max(1, limit);
+    bar.value = Math.min(used, limit);
     bar.setAttribute("aria-label", `Budget used of group ${shown.name}`);
     row.append(bar);
   }
+  const standing = shown.role === null ? "you are no member now" : counted(shown.members, "member");
+  const renewal = shown.needsNewEpoch ? ", an admin should begin a new epoch" : "";
+  const summary = made("summary", `${standing}${shown.verified ? "" : ", not verified"}${renewal}`);
+  const compare = made("p", `Fingerprint at entry ${shown.seq}, to compare by phone: ${shown.fingerprint}`);
+  row.append(made("details", [summary, compare]));
   return row;
+}
+
+function budgetLine({ budget: { used, limit }, policy }: GroupShown): string {
+  return policy.clickEach ? `${used} this hour, asks each time` : `${used} of ${limit} this hour`;
 }
 
 /** Add to the list of what was answered; the newest comes first. */
@@ -43,7 +50,7 @@ export function showDone(entry: Done): void {
   const when = made("time", new Date(entry.at).toLocaleTimeString(), "when");
   when.dateTime = new Date(entry.at).toISOString();
   const purpose = entry.request.purpose === "" ? [] : [made("span", " · "), foreign(entry.request.purpose)];
-  const said = made("div", `${OUTCOMES[entry.outcome]}, asked by `);
+  const said = made("div", `${OUTCOMES[entry.outcome]} · `, "said");
   said.append(made("span", entry.origin, "origin"));
   const line = [when, made("span", " · "), ...recordsLine(entry.request.records), ...purpose];
   const records = made("div", recordsTable(entry.request.records), "records");

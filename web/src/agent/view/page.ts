@@ -1,6 +1,7 @@
 // The page's parts by name, and text made safe to show. Nothing here makes markup from text.
 
-const NOT_SHOWN = /[\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Cn}\p{Zl}\p{Zp}]/gu;
+import { harmless } from "../../core/text.ts";
+
 const MOST_SHOWN = 300;
 
 /** Return the element of an id that agent.html has; `kind` is its class. */
@@ -28,7 +29,7 @@ export function made<K extends keyof HTMLElementTagNameMap>(
  */
 export function shown(text: string): string {
   const cut = text.length > MOST_SHOWN ? `${text.slice(0, MOST_SHOWN)}…` : text;
-  return cut.replace(NOT_SHOWN, (c) => `\\u{${(c.codePointAt(0) ?? 0).toString(16)}}`);
+  return harmless(cut);
 }
 
 /** Show foreign text in an element of its own, so that it cannot reorder what stands around it. */

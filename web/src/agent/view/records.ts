@@ -40,7 +40,7 @@ function row(record: RecordShown): HTMLElement {
   const version = record.version === null ? "" : `, version ${record.version}`;
   const id = made("td", [foreign(record.record), made("span", version)]);
   const column = record.scope === "*row" ? made("td", "whole row") : made("td", [foreign(record.scope)]);
-  return made("tr", [made("td", [foreign(tableOf(record))]), id, column, made("td", [foreign(record.group)])]);
+  return made("tr", [made("td", [foreign(tableOf(record))]), id, column, made("td", [foreign(record.group ?? "none of yours")])]);
 }
 
 function tableOf(record: RecordShown): string {

@@ -34,6 +34,8 @@ export class UnlockForm {
     const greeting = part("greeting", HTMLElement);
     greeting.hidden = !this.#kept;
     if (kept) greeting.replaceChildren(made("span", "Welcome back, "), foreign(kept.name), made("span", "."));
+    // For password managers, which keep a passphrase by name.
+    part("username", HTMLInputElement).value = kept?.name ?? "";
     part("forget-line", HTMLElement).hidden = !this.#kept;
     part("unlock-title", HTMLElement).textContent = this.#kept ? "Unlock your agent" : "Set up this device";
     part("unlock-error", HTMLElement).textContent = "";
