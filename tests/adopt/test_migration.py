@@ -19,7 +19,6 @@ from twinlock.adopt.migration import (
     drop_columns,
     execute,
     expand,
-    old_columns,
 )
 from twinlock.adopt.settings import Adoption
 from twinlock.adopt.tables import AppTable, find_table
@@ -182,13 +181,21 @@ def test_rows_come_page_by_page_in_the_order_of_the_key(
 
 def test_old_columns_can_be_dropped(database: AppDatabase, adoption: Adoption) -> None:
     table = _migrate(database, adoption)
-    gone = old_columns(table.settings)
+    _insert(database, twinlock_dek=HEADS["native"], diagnosis_sealed=CELL, notes_ct=None)
+    gone = table.settings.old
     with database.write() as connection:
         execute(connection, drop_columns(table.settings, gone, postgresql=database.is_postgresql))
     with database.read() as connection:
         names = [column["name"] for column in inspect(connection).get_columns("patients")]
     assert names == ["id", "ward", "twinlock_dek", "diagnosis_sealed", "notes_sealed"]
     _update(database, ward="4A")
+    contracted = _table(database, adoption)
+    assert set(contracted.gone) == set(gone)
+    with database.read() as connection:
+        assert count_levels(connection, contracted) == {
+            "diagnosis": ColumnLevels(legacy=0, rewrapped=0, native=1, empty=0),
+            "notes": ColumnLevels(legacy=0, rewrapped=0, native=0, empty=1),
+        }
 
 
 def test_the_sql_can_be_written_down(database: AppDatabase, adoption: Adoption) -> None:

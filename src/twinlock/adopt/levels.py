@@ -22,12 +22,10 @@ from sqlalchemy import (
 )
 
 from twinlock.adopt.settings import ColumnSettings, Mode
+from twinlock.adopt.stored import ADOPTED, NATIVE, OWN_DEK
 from twinlock.adopt.tables import AppTable
 
 LEVELS: Final = ("legacy", "rewrapped", "native")
-_ADOPTED: Final = b"TWA"
-_OWN_DEK: Final = b"TWL"
-_MAGIC_SIZE: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +46,17 @@ def begins(column: ColumnElement[Any], magic: bytes) -> ColumnElement[bool]:
 
 def is_adopted(table: AppTable) -> ColumnElement[bool]:
     """Return that a row has an adopted head."""
-    return begins(table.target, _ADOPTED)
+    return begins(table.target, ADOPTED)
+
+
+def is_native_row(table: AppTable) -> ColumnElement[bool]:
+    """Return that a row has a native head: its cells share a DEK."""
+    return begins(table.target, NATIVE)
 
 
 def has_own_dek(table: AppTable, column: ColumnSettings) -> ColumnElement[bool]:
     """Return that a column's native cell has a DEK of its own: it was written by itself."""
-    return begins(table.sql.c[column.target], _OWN_DEK)
+    return begins(table.sql.c[column.target], OWN_DEK)
 
 
 def is_native(table: AppTable, column: ColumnSettings) -> ColumnElement[bool]:
@@ -64,7 +67,7 @@ def is_native(table: AppTable, column: ColumnSettings) -> ColumnElement[bool]:
 
 def only_old(table: AppTable, column: ColumnSettings) -> ColumnElement[bool]:
     """Return that a column has what the old application wrote, and no native cell."""
-    return and_(table.sql.c[column.target].is_(None), table.sql.c[column.content].is_not(None))
+    return and_(table.sql.c[column.target].is_(None), table.old(column.content).is_not(None))
 
 
 def is_legacy(table: AppTable, column: ColumnSettings) -> ColumnElement[bool]:

@@ -47,16 +47,10 @@ def collapse(tables: Iterable[AppTable], *, postgresql: bool) -> list[str]:
         name = quoted_table(table.settings, postgresql=postgresql)
         statements += drop_trigger(table.settings, postgresql=postgresql)
         settings = table.settings
-        for column in (settings.target, *(column.target for column in settings.columns)):
+        for column in settings.targets:
             column = quoted(column, postgresql=postgresql)
             statements.append(f"ALTER TABLE {name} DROP COLUMN {column}")
     return [*statements, *jobs.drop_statements()]
-
-
-def old_columns(settings: TableSettings) -> list[str]:
-    """Return the SQL columns that only the old application's data live in."""
-    legacy = [name for column in settings.columns for name in column.legacy]
-    return list(dict.fromkeys([*([] if settings.dek is None else [settings.dek]), *legacy]))
 
 
 def required_columns(connection: Connection, settings: TableSettings) -> list[str]:
@@ -64,7 +58,7 @@ def required_columns(connection: Connection, settings: TableSettings) -> list[st
     found = inspect(connection).get_columns(settings.table, schema=settings.schema)
     not_null = {column["name"] for column in found if not column["nullable"]}
     key = set(settings.key)
-    return [name for name in old_columns(settings) if name in not_null and name not in key]
+    return [name for name in settings.old if name in not_null and name not in key]
 
 
 def drop_columns(settings: TableSettings, columns: Sequence[str], *, postgresql: bool) -> list[str]:

@@ -120,6 +120,18 @@ class TableSettings:
         )
 
     @property
+    def old(self) -> tuple[str, ...]:
+        """The SQL columns that hold what the old application wrote: contents, then the DEK."""
+        legacy = [name for column in self.columns for name in column.legacy]
+        dek = [] if self.dek is None else [self.dek]
+        return tuple(dict.fromkeys([*legacy, *dek]))
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The SQL columns that adoption writes: heads, then cells."""
+        return (self.target, *(column.target for column in self.columns))
+
+    @property
     def bound(self) -> tuple[str, ...]:
         """The SQL columns that context, groups, key and additional data come from."""
         templates = [self.tenant, *(t for entry in self.groups for t in each(entry))]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
@@ -17,6 +17,7 @@ from sqlalchemy import (
     Table,
     func,
     inspect,
+    null,
     select,
     tuple_,
 )
@@ -36,13 +37,15 @@ Key = tuple[Any, ...]
 class AppTable:
     """A table of the application. ``sql`` has those columns that adoption reads or writes.
 
-    ``missing`` are target columns that are not there yet.
+    ``missing`` are target columns that are not there yet; ``gone`` are old columns that are not
+    there any more, which read as NULL.
     """
 
     settings: TableSettings
     layout: LegacyLayout
     sql: Table
     missing: tuple[str, ...]
+    gone: tuple[str, ...]
 
     @property
     def name(self) -> str:
@@ -58,6 +61,10 @@ class AppTable:
     def target(self) -> Column[Any]:
         """The column that takes heads."""
         return self.sql.c[self.settings.target]
+
+    def old(self, name: str) -> ColumnElement[Any]:
+        """Return an old column, or NULL if it is gone."""
+        return null() if name in self.gone else self.sql.c[name]
 
     def require_migrated(self) -> None:
         """Refuse a table without its target columns. Raises CallerError ``adopt.not-migrated``."""
@@ -89,7 +96,9 @@ class AppTable:
         columns: Sequence[str] = (),
     ) -> Select[Any]:
         """Return the query for the next rows behind ``after``, in the key's order."""
-        chosen = [self.sql.c[name] for name in columns] or list(self.sql.c)
+        chosen: list[ColumnElement[Any]] = [self.sql.c[name] for name in columns]
+        if not columns:
+            chosen = [*self.sql.c, *(null().label(name) for name in self.gone)]
         behind = self.after(after)
         conditions = where if behind is None else (*where, behind)
         return select(*chosen).where(*conditions).order_by(*self.key_columns).limit(limit)
@@ -150,35 +159,30 @@ def find_table(connection: Connection, settings: TableSettings) -> AppTable:
         column["name"]: column["type"]
         for column in inspector.get_columns(settings.table, schema=settings.schema)
     }
-    targets = [settings.target, *(column.target for column in settings.columns)]
-    _require_columns(settings, types)
+    missing = tuple(name for name in settings.targets if name not in types)
+    # After the contraction the old columns are gone; before the migration that is a slip.
+    gone = () if missing else tuple(name for name in settings.old if name not in types)
+    read = [name for name in (*settings.bound, *settings.old) if name not in gone]
+    _require_columns(settings, read, types)
     _require_unique_key(inspector, settings)
-    wanted = types if settings.layout is not None else [*_read_columns(settings), *targets]
-    binary: dict[str, Any] = dict.fromkeys(targets, LargeBinary())
+    wanted = types if settings.layout is not None else read
+    binary: dict[str, Any] = dict.fromkeys(settings.targets, LargeBinary())
     columns = [
         Column(name, binary.get(name, types.get(name)))
-        for name in dict.fromkeys([*wanted, *targets])
+        for name in dict.fromkeys([*wanted, *settings.targets])
     ]
-    return AppTable(
-        settings,
-        layout_of(settings),
-        Table(settings.table, MetaData(), *columns, schema=settings.schema),
-        tuple(name for name in targets if name not in types),
-    )
+    sql = Table(settings.table, MetaData(), *columns, schema=settings.schema)
+    return AppTable(settings, layout_of(settings), sql, missing, gone)
 
 
-def _read_columns(settings: TableSettings) -> list[str]:
-    legacy = [name for column in settings.columns for name in column.legacy]
-    dek = [] if settings.dek is None else [settings.dek]
-    return list(dict.fromkeys([*settings.bound, *dek, *legacy]))
-
-
-def _require_columns(settings: TableSettings, types: dict[str, Any]) -> None:
-    missing = [name for name in _read_columns(settings) if name not in types]
+def _require_columns(
+    settings: TableSettings, names: Sequence[str], types: Mapping[str, Any]
+) -> None:
+    missing = [name for name in names if name not in types]
     if missing:
         raise CallerError(
             "adopt.no-sql-column",
-            f"The table {settings.table!r} has no column {', '.join(missing)}.",
+            f"The table {settings.table!r} has no column {', '.join(dict.fromkeys(missing))}.",
             hint="Correct adopt.toml; the table has " + ", ".join(types) + ".",
         )
 

@@ -63,9 +63,7 @@ def _function(settings: TableSettings) -> str:
 
 def _written(settings: TableSettings) -> list[str]:
     """The columns whose change may make something stale."""
-    legacy = [name for column in settings.columns for name in column.legacy]
-    dek = [] if settings.dek is None else [settings.dek]
-    return list(dict.fromkeys([*legacy, *dek, *settings.bound]))
+    return list(dict.fromkeys([*settings.old, *settings.bound]))
 
 
 def _changed(names: Sequence[str], *, postgresql: bool) -> str:
