@@ -83,6 +83,12 @@ _ROWS: Final = (
         "what that member alone may open: inherent",
     ),
     Claim(
+        "web-session",
+        "a signed-in user's session cookie, and all recorded traffic but request ids in time; "
+        "or a page elsewhere that sends requests from the user's browser",
+        "nothing that is sealed; no request of the user is answered or repeated",
+    ),
+    Claim(
         "boundaries",
         "whoever can send bytes",
         "a refusal with a stable code, fast and in bounded memory; never ciphertext, an empty "

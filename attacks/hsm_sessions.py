@@ -28,7 +28,7 @@ from twinlock.token.returns import CallError
 from twinlock.token.structures import Attributes
 
 _ATTRIBUTES: Final = policy.session_attributes
-_OPEN_BATCH: Final = Pkcs11Opening._open_batch
+_OPEN_MANY: Final = Pkcs11Opening.open_many
 _BEGIN: Final = Pkcs11Opening.__init__
 _THREADS: Final = 4
 _ROUNDS: Final = 6
@@ -45,11 +45,11 @@ def _latest_session_key() -> AbstractContextManager[None]:
         _BEGIN(opening, pool, opener, session_key)  # type: ignore[arg-type]
         latest[:] = [session_key]
 
-    def open_batch(opening: Pkcs11Opening, batch: Sequence[DekOpening]) -> object:
+    def open_many(opening: Pkcs11Opening, items: Sequence[DekOpening]) -> object:
         opening._session_key = latest[0]
-        return _OPEN_BATCH(opening, batch)
+        return _OPEN_MANY(opening, items)
 
-    return weakened((Pkcs11Opening, "__init__", begin), (Pkcs11Opening, "_open_batch", open_batch))
+    return weakened((Pkcs11Opening, "__init__", begin), (Pkcs11Opening, "open_many", open_many))
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from typing import Final
 from attacks.harness import Mutation, Trial, attack, weakened
 from attacks.hsm_interface import Interface, by_id, interface, parameters
 from attacks.hsm_loot import Target, half_open, targets
+from attacks.weak import RELEASE_KEY_ZERO, bring_in_zeros
 from attacks.world import PIN, World
 from twinlock.core import sealing
 from twinlock.core.locks import commit
@@ -16,7 +17,6 @@ from twinlock.core.ports import DekOpening, Token, TransportKey
 from twinlock.core.primitives import aes_key_wrap, hmac_sha256, rsa_oaep_encrypt, sha256
 from twinlock.core.secret import Secret
 from twinlock.errors import DataError
-from twinlock.token.calls import SessionCalls
 from twinlock.token.ck import Cka, Ckk, Ckm, Cko
 from twinlock.token.importing import ReleaseKeyImport
 from twinlock.token.structures import Attributes
@@ -30,26 +30,11 @@ _READABLE: Final[Attributes] = {
 }
 
 
-_bring_in: Final = ReleaseKeyImport.bring_in
-
-
-def _bring_in_zeros(importing: ReleaseKeyImport, work: SessionCalls, _: Secret) -> int:
-    return _bring_in(importing, work, Secret(bytes(32)))
-
-
 _NO_INNER_LOCK: Final = Mutation(
     "no inner lock: W is the DEK itself, or the DEK under zeros",
     lambda: weakened(
         (sealing, "aes_key_wrap", lambda _, dek: dek + bytes(8)),
-        (ReleaseKeyImport, "bring_in", _bring_in_zeros),
-    ),
-    rebuild=True,
-)
-_GUESSABLE: Final = Mutation(
-    "the release key is 32 zero bytes",
-    lambda: weakened(
-        (sealing, "aes_key_wrap", lambda _, dek: aes_key_wrap(bytes(32), dek)),
-        (ReleaseKeyImport, "bring_in", _bring_in_zeros),
+        (ReleaseKeyImport, "bring_in", bring_in_zeros),
     ),
     rebuild=True,
 )
@@ -65,7 +50,7 @@ _STORED: Final = Mutation(
     claim="all-idle",
     attack=7,
     says="every record with every key, mechanism and guess that the HSM interface allows",
-    mutations=[_NO_INNER_LOCK, _GUESSABLE, _STORED],
+    mutations=[_NO_INNER_LOCK, RELEASE_KEY_ZERO, _STORED],
     databases=False,
 )
 def hsm_stored_records(world: World, trial: Trial) -> None:

@@ -7,16 +7,19 @@ from contextlib import contextmanager
 from ctypes import addressof, c_char, sizeof
 
 from attacks.harness import Mutation, nothing, weakened
-from twinlock.core import segments
+from twinlock.core import sealing, segments
 from twinlock.core.context import Context
 from twinlock.core.envelope import Head, Lock
 from twinlock.core.ports import Part
+from twinlock.core.primitives import aes_key_wrap
 from twinlock.core.release import ReleaseMessage, decode_release, split_signed
+from twinlock.core.secret import Secret
 from twinlock.server import records
 from twinlock.server.ceremony import Ceremony
 from twinlock.server.records import RecordReader
 from twinlock.server.requests import Pending, Request
 from twinlock.token.calls import SessionCalls
+from twinlock.token.importing import ReleaseKeyImport
 from twinlock.token.opening import RecordOpener
 from twinlock.token.structures import CK_ULONG, CkMechanism
 
@@ -108,4 +111,25 @@ def _any_signer(
 SIGNER_UNCHECKED = Mutation(
     "the server does not check who signed a release, nor for which request",
     lambda: weakened((Ceremony, "_verified", _any_signer)),
+)
+
+_BRING_IN = ReleaseKeyImport.bring_in
+
+
+def bring_in_zeros(importing: ReleaseKeyImport, work: SessionCalls, _: Secret) -> int:
+    """Take 32 zero bytes for whatever release key was to be brought into the token."""
+    return _BRING_IN(importing, work, Secret(bytes(32)))
+
+
+def _wrap_under_zeros(_: bytes, dek: bytes) -> bytes:
+    return aes_key_wrap(bytes(32), dek)
+
+
+RELEASE_KEY_ZERO = Mutation(
+    "the release key is 32 zero bytes",
+    lambda: weakened(
+        (sealing, "aes_key_wrap", _wrap_under_zeros),
+        (ReleaseKeyImport, "bring_in", bring_in_zeros),
+    ),
+    rebuild=True,
 )
