@@ -39,7 +39,7 @@ def open_rows_here(
 
     Returns the exit code. Raises like ``Agent.release`` and ``Vault.open``.
     """
-    with vault(terminal) as opened, _agent_here(terminal, who, opened) as agent:
+    with vault(terminal) as opened, agent_here(terminal, who, opened) as agent:
         total = selection.limit or (None if selection.ids is None else len(selection.ids))
         with terminal.progress(f"Opening {selection.table}", total) as advance:
             pages = _pages(selection.rows(opened.store))
@@ -57,7 +57,7 @@ def open_rows_here(
             return to.write(terminal, selection.table, rows())
 
 
-def _agent_here(terminal: Terminal, who: Who, opened: Vault) -> Agent:
+def agent_here(terminal: Terminal, who: Who, opened: Vault) -> Agent:
     """The member's agent in the server's own process, which groups allow only if they say so.
 
     Everything on a laptop is one machine, so a development deployment does not count it.
@@ -107,12 +107,12 @@ def _released(
     answer = agent.release(
         request,
         expect=[context for context, _ in wanted],
-        approve=_approval(terminal, approve),
+        approve=approval(terminal, approve),
     )
     return opened.open(request, answer)
 
 
-def _approval(terminal: Terminal, approve: bool) -> Approve:
+def approval(terminal: Terminal, approve: bool) -> Approve:
     def approves(_request: ExaminedRequest, reason: str) -> bool:
         return approve or terminal.confirm(f"{reason}. Approve?")
 
@@ -147,12 +147,12 @@ def open_file_here(
 
     target = require_output(to)
     context = file_context(name or file_name_of(file))
-    with vault(terminal) as opened, _agent_here(terminal, who, opened) as agent:
+    with vault(terminal) as opened, agent_here(terminal, who, opened) as agent:
         request = opened.request([(context, SealedFile(file))], purpose=purpose)
         error = request.asked[0].error
         if error is not None:
             raise _with_name_hint(error, context.record)
-        answer = agent.release(request, expect=[context], approve=_approval(terminal, approve))
+        answer = agent.release(request, expect=[context], approve=approval(terminal, approve))
         with terminal.progress(f"Opening {file.name}"):
             opened.open_file(request, answer, target)
     show_file(terminal, target)
