@@ -10,10 +10,13 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from twinlock.core.secret import Secret
 from twinlock.errors import DataError
+
+if TYPE_CHECKING:
+    from twinlock.core.adopting import Adopting, LegacyKey
 
 Clock = Callable[[], int]
 """Seconds since the Unix epoch."""
@@ -212,6 +215,16 @@ class Token(Protocol):
         self, wrapping_kid: bytes, release_key: Secret, binding: bytes
     ) -> AbstractContextManager[SealingDek]:
         """Generate a DEK in the token, wrap it under ``release_key``, lock it (TOKEN_AES)."""
+        ...
+
+    def adopting(
+        self, key: LegacyKey, *, allow_host_dek: bool = False
+    ) -> AbstractContextManager[Adopting]:
+        """Work with the key of an application's old data.
+
+        Raises EnvError ``legacy.key-missing`` or ``legacy.key-replaced``, and CallerError
+        ``legacy.no-unwrap`` where the key only decrypts and ``allow_host_dek`` is not set.
+        """
         ...
 
     def close(self) -> None:

@@ -316,13 +316,15 @@ def rsa_oaep_encrypt(spki: bytes, oaep_hash: str, plaintext: bytes) -> bytes:
     ``oaep_hash`` is ``"sha1"`` or ``"sha256"``. Raises ``key.malformed`` for a key that is not
     RSA of 2048 to 8192 bits with exponent 65537.
     """
-    return _load_rsa(spki).encrypt(plaintext, _OAEP[oaep_hash])
+    return _load_rsa(spki).encrypt(plaintext, _oaep(oaep_hash, oaep_hash, b""))
 
 
-_OAEP: Final = {
-    "sha1": padding.OAEP(padding.MGF1(hashes.SHA1()), hashes.SHA1(), None),  # noqa: S303
-    "sha256": padding.OAEP(padding.MGF1(hashes.SHA256()), hashes.SHA256(), None),
-}
+_HASHES: Final = {"sha1": hashes.SHA1(), "sha256": hashes.SHA256()}  # noqa: S303
+
+
+@lru_cache(maxsize=16)
+def _oaep(oaep_hash: str, mgf_hash: str, label: bytes) -> padding.OAEP:
+    return padding.OAEP(padding.MGF1(_HASHES[mgf_hash]), _HASHES[oaep_hash], label or None)
 
 
 @lru_cache(maxsize=256)
@@ -345,10 +347,16 @@ class RsaKey:
     public: bytes
     _private: rsa.RSAPrivateKey
 
-    def open(self, oaep_hash: str, block: bytes) -> bytes:
-        """Reverse ``rsa_oaep_encrypt``. Raises ``data.not-authentic``."""
+    def open(
+        self, oaep_hash: str, block: bytes, *, mgf_hash: str | None = None, label: bytes = b""
+    ) -> bytes:
+        """Reverse ``rsa_oaep_encrypt``, also with another MGF1 hash or a label.
+
+        Raises ``data.not-authentic``.
+        """
+        scheme = _oaep(oaep_hash, mgf_hash or oaep_hash, label)
         try:
-            return self._private.decrypt(block, _OAEP[oaep_hash])
+            return self._private.decrypt(block, scheme)
         except ValueError as error:
             raise not_authentic("RSA-OAEP: no block of this key") from error
 
@@ -369,6 +377,21 @@ def check_rsa_public(spki: bytes) -> bytes:
     """Return ``spki`` if it is RSA, 2048 to 8192 bits, e = 65537, else raise."""
     _load_rsa(spki)
     return spki
+
+
+def rsa_modulus(spki: bytes) -> bytes:
+    """Return the modulus of an RSA key that somebody else made: any size, any exponent.
+
+    Big-endian, without leading zeros. Raises DataError ``key.malformed``.
+    """
+    try:
+        key = serialization.load_der_public_key(spki)
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise _malformed_key() from error
+    if not isinstance(key, rsa.RSAPublicKey):
+        raise _malformed_key()
+    modulus = key.public_numbers().n
+    return modulus.to_bytes((modulus.bit_length() + 7) // 8, "big")
 
 
 @lru_cache(maxsize=256)

@@ -13,6 +13,7 @@ from typing import Final
 
 from twinlock.core.ports import (
     DekOpening,
+    LegacyPart,
     OpenDek,
     OuterLock,
     OuterSuite,
@@ -188,8 +189,11 @@ class BornDek:
 
 
 def open_part(dek: Secret, part: Part) -> bytes:
-    """Decrypt one segment. Raises ``data.not-authentic`` or CallerError ``token.aad-missing``."""
-    if not part.aad:
+    """Decrypt one segment, or one ciphertext of before.
+
+    Raises ``data.not-authentic`` or CallerError ``token.aad-missing``.
+    """
+    if not part.aad and not isinstance(part, LegacyPart):
         raise _aad_missing("A segment without additional data is not decrypted.")
     if len(part.ciphertext) < TAG_SIZE:
         raise not_authentic("segment: too short")

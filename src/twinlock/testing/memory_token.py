@@ -13,7 +13,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final, Self
 
+from twinlock.core.adopting import (
+    Adopting,
+    LegacyKey,
+    host_dek_refused,
+    legacy_key_missing,
+    legacy_key_replaced,
+)
 from twinlock.core.ports import (
+    DekOrigin,
     KeyRole,
     Opening,
     OuterSuite,
@@ -27,12 +35,14 @@ from twinlock.core.primitives import (
     RsaKey,
     SigningKey,
     generate_rsa_key,
+    rsa_modulus,
     signing_key_from_seed,
 )
 from twinlock.core.secret import Secret
 from twinlock.errors import CallerError, EnvError, not_authentic
 from twinlock.server.config import Config
 from twinlock.testing.guard import refuse_production
+from twinlock.testing.memory_adopting import MemoryAdopting, StoredLegacyKey
 from twinlock.testing.memory_opening import OAEP_HASH, BornDek, HeldKey, MemoryOpening
 from twinlock.token.spki import p256_spki
 
@@ -51,6 +61,7 @@ class _Hardware:
     serial: str
     keys: dict[bytes, HeldKey] = field(default_factory=dict)
     rsa_drawn: dict[int, int] = field(default_factory=dict)
+    legacy: list[StoredLegacyKey] = field(default_factory=list)
 
 
 class MemoryToken:
@@ -178,6 +189,41 @@ class MemoryToken:
         with self._lasting(born):
             yield born
 
+    def generate_legacy_key(
+        self,
+        label: str,
+        *,
+        oaep_hash: str = "sha1",
+        mgf_hash: str | None = None,
+        oaep_label: bytes = b"",
+        unwraps: bool = True,
+    ) -> LegacyKey:
+        """Make an RSA-2048 key as an application without Twinlock has one, to adopt its data.
+
+        ``unwraps`` false: the key may decrypt only, so that adopting brings its DEKs out.
+        """
+        self._check_open()
+        stored = StoredLegacyKey(self._randomness(8), label, self._new_rsa(2048), unwraps)
+        self._hardware.legacy.append(stored)
+        return LegacyKey(
+            public=stored.private.public,
+            cka_id=stored.cka_id,
+            label=label,
+            oaep_hash=oaep_hash,
+            mgf_hash=mgf_hash,
+            oaep_label=oaep_label,
+        )
+
+    @contextmanager
+    def adopting(self, key: LegacyKey, *, allow_host_dek: bool = False) -> Iterator[Adopting]:
+        """Work with the key of old data; see ``core.ports.Token``."""
+        self._check_open()
+        stored = self._found_legacy(key)
+        if not stored.unwraps and not allow_host_dek:
+            raise host_dek_refused()
+        origin = DekOrigin.TOKEN if stored.unwraps else DekOrigin.HOST
+        yield MemoryAdopting(key, stored.private, origin, self._held.get, self._randomness)
+
     def close(self) -> None:
         """End this connection: its transport keys are gone, long-lived keys stay in the token."""
         self._closed = True
@@ -187,7 +233,11 @@ class MemoryToken:
     @property
     def objects(self) -> int:
         """How many keys there are now: long-lived ones, and what lives for a request."""
-        return len(self._hardware.keys) + len(self._transports) + len(self._working)
+        return self._long_lived + len(self._transports) + len(self._working)
+
+    @property
+    def _long_lived(self) -> int:
+        return len(self._hardware.keys) + len(self._hardware.legacy)
 
     def __repr__(self) -> str:
         return f"MemoryToken({self.serial})"
@@ -201,6 +251,18 @@ class MemoryToken:
         finally:
             self._working.discard(work)
             work.end()
+
+    def _found_legacy(self, key: LegacyKey) -> StoredLegacyKey:
+        named = [
+            stored
+            for stored in self._hardware.legacy
+            if (not key.cka_id or stored.cka_id == key.cka_id)
+            and (not key.label or stored.label == key.label)
+        ]
+        for stored in named:
+            if rsa_modulus(stored.private.public) == key.modulus:
+                return stored
+        raise legacy_key_replaced() if named else legacy_key_missing()
 
     def _found(self, key: TokenKey) -> HeldKey:
         symmetric = key.suite is OuterSuite.TOKEN_AES

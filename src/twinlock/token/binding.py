@@ -14,6 +14,8 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from pkcs11 import (
@@ -79,6 +81,12 @@ class Module:
             if self._pid != os.getpid():
                 self.functions.initialize(self.reserved)
                 self._pid = os.getpid()
+
+    @lru_cache(maxsize=1)  # noqa: B019 - modules live as long as the process
+    def holds(self, marks: tuple[bytes, ...]) -> bool:
+        """Tell whether the module's file holds one of these texts: how it was built."""
+        content = Path(self.path).read_bytes() if marks else b""
+        return any(mark in content for mark in marks)
 
     def tokens(self) -> list[TokenInfo]:
         """Every token that is present, in slot order."""

@@ -100,7 +100,7 @@ class SessionCalls:
     def decrypt_gcm(self, key: int, nonce: bytes, ciphertext: bytes, aad: bytes) -> bytes:
         """AES-GCM with a 16-byte tag at the end of ``ciphertext``. Two calls.
 
-        ``aad`` is not empty: SoftHSM 2.6.1 can crash without.
+        ``aad`` is empty only where ``RecordOpener.check_aad`` let it pass.
         """
         self._set_gcm(nonce, aad)
         plaintext = self._run_decrypt(self._gcm_at, key, ciphertext)

@@ -1,6 +1,6 @@
-"""Bringing release keys into the token to seal, never in the clear (docs/adr/0003).
+"""Bringing release keys into the token, to seal and to adopt, never in the clear (docs/adr/0003).
 
-A trace of C_CreateObject would show them. So each login gets, at the first sealing, one AES key
+A trace of C_CreateObject would show them. So each login gets, at the first use, one AES key
 that software and token both know: the import key. It came in under an RSA key pair that was made
 in the token for that and died at once, so that no trace and no later PIN leads to it.
 """
@@ -15,18 +15,12 @@ from twinlock.core.primitives import aes_key_wrap, rsa_oaep_encrypt
 from twinlock.core.secret import Secret
 from twinlock.token.calls import SessionCalls
 from twinlock.token.keys import read_modulus
-from twinlock.token.policy import (
-    AES_KEY_BYTES,
-    RSA_EXPONENT,
-    SessionTemplates,
-    import_private,
-    transport_public,
-)
+from twinlock.token.policy import AES_KEY_BYTES, RSA_EXPONENT, transport_public
 from twinlock.token.pool import Login, SessionPool
 from twinlock.token.profiles import TokenProfile
 from twinlock.token.returns import HANDLE_GONE, CallError
 from twinlock.token.spki import rsa_spki
-from twinlock.token.structures import AES_KEY_WRAP, RSA_OAEP
+from twinlock.token.structures import AES_KEY_WRAP, RSA_OAEP, Attributes, Template
 
 _RSA_BITS: Final = 2048
 
@@ -40,6 +34,15 @@ class _ImportKey:
     value: Secret
 
 
+@dataclass(frozen=True, slots=True)
+class ImportLevels:
+    """How the keys of an import are made: RSA private key, import key, release key."""
+
+    private: Attributes
+    import_key: Template
+    release_key: Template
+
+
 class ReleaseKeyImport:
     """Unwraps release keys into session objects. Thread-safe; works on after a new login."""
 
@@ -47,19 +50,19 @@ class ReleaseKeyImport:
         self,
         pool: SessionPool,
         profile: TokenProfile,
-        templates: SessionTemplates,
+        levels: ImportLevels,
         randomness: Randomness,
     ) -> None:
         self._pool = pool
         self._profile = profile
-        self._templates = templates
+        self._levels = levels
         self._randomness = randomness
         self._held: _ImportKey | None = None
 
     def bring_in(self, work: SessionCalls, release_key: Secret) -> int:
-        """Return the handle of ``release_key`` (32 bytes) as an object of ``work`` that can wrap.
+        """Return the handle of ``release_key`` (32 bytes) as an object of ``work``.
 
-        One call, after the first sealing of a login. Raises CallError.
+        One call, after the first of a login. Raises CallError.
         """
         try:
             return self._unwrap(work, release_key)
@@ -74,7 +77,7 @@ class ReleaseKeyImport:
     def _unwrap(self, work: SessionCalls, release_key: Secret) -> int:
         key = self._key()
         wrapped = aes_key_wrap(key.value.reveal(), release_key.reveal())
-        return work.unwrap(AES_KEY_WRAP, key.handle, wrapped, self._templates.imported)
+        return work.unwrap(AES_KEY_WRAP, key.handle, wrapped, self._levels.release_key)
 
     def _key(self) -> _ImportKey:
         """This login's import key: after a fork or a lost session the login is another."""
@@ -92,10 +95,10 @@ class ReleaseKeyImport:
         oaep_hash = self._profile.oaep_hash
         with self._pool.pairing() as session:
             public, private = session.generate_rsa(
-                _RSA_BITS, transport_public(), import_private(self._profile)
+                _RSA_BITS, transport_public(), self._levels.private
             )
             spki = rsa_spki(read_modulus(login.calls, public), RSA_EXPONENT)
             block = rsa_oaep_encrypt(spki, oaep_hash, value.reveal())
-            template = self._templates.import_key
-            handle = login.calls.unwrap(RSA_OAEP[oaep_hash], private, block, template)
+            into = self._levels.import_key
+            handle = login.calls.unwrap(RSA_OAEP[oaep_hash], private, block, into)
         return _ImportKey(login, handle, value)

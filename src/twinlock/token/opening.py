@@ -9,13 +9,13 @@ from __future__ import annotations
 import hashlib
 import hmac
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import wait
 from contextlib import contextmanager
-from typing import Final
+from typing import Final, TypeVar
 
-from twinlock.core.ports import DekOpening, OpenDek, OuterLock, OuterSuite, Part
-from twinlock.errors import CallerError, DataError, not_authentic
+from twinlock.core.ports import DekOpening, LegacyPart, OpenDek, OuterLock, OuterSuite, Part
+from twinlock.errors import CallerError, DataError, EnvError, not_authentic
 from twinlock.token.calls import SessionCalls
 from twinlock.token.keys import KeyRing
 from twinlock.token.policy import SessionTemplates
@@ -23,6 +23,9 @@ from twinlock.token.pool import SessionPool
 from twinlock.token.profiles import TokenProfile
 from twinlock.token.returns import CallError, refuses_data, translating
 from twinlock.token.structures import AES_KEY_WRAP
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 WRAPPED_KEY_SIZE: Final = 40
 NONCE_SIZE: Final = 12
@@ -39,14 +42,24 @@ _INLINE: Final = 8
 
 
 class RecordOpener:
-    """What every opening of a connection shares: key handles, templates, the profile."""
+    """What every opening of a connection shares: key handles, templates, the profile.
 
-    __slots__ = ("keys", "profile", "templates")
+    ``aborts`` says if the token's library ends the process when GCM has no additional data.
+    """
 
-    def __init__(self, keys: KeyRing, profile: TokenProfile, templates: SessionTemplates) -> None:
+    __slots__ = ("aborts", "keys", "profile", "templates")
+
+    def __init__(
+        self,
+        keys: KeyRing,
+        profile: TokenProfile,
+        templates: SessionTemplates,
+        aborts: Callable[[], bool],
+    ) -> None:
         self.keys = keys
         self.profile = profile
         self.templates = templates
+        self.aborts = aborts
 
     def open_item(
         self, work: SessionCalls, session_key: int, item: DekOpening
@@ -78,19 +91,38 @@ class RecordOpener:
             self._raise_if_data(failed)
             raise
 
-    def open_part(self, work: SessionCalls, dek: int, part: Part) -> bytes:
-        """Decrypt one segment."""
-        ciphertext = part.ciphertext
-        if not part.aad:
+    def check_aad(self, part: Part) -> None:
+        """Refuse empty additional data in what was sealed here, and where it would abort.
+
+        Raises CallerError ``token.aad-missing`` or EnvError ``legacy.aad-empty``.
+        """
+        if part.aad:
+            return
+        if not isinstance(part, LegacyPart):
             raise CallerError(
                 "token.aad-missing",
                 "A segment without additional data is not decrypted.",
                 hint="Bind every segment to its context.",
             )
+        if self.aborts():
+            raise EnvError(
+                "legacy.aad-empty",
+                "This build of the token's library ends the process when AES-GCM has no "
+                "additional data, and the old application used none.",
+                hint="Use a build without C++ library assertions, or another token; or reseal.",
+            )
+
+    def open_part(self, work: SessionCalls, dek: int, part: Part) -> bytes:
+        """Decrypt one segment, or one ciphertext of before."""
+        ciphertext = part.ciphertext
+        if not part.aad:
+            self.check_aad(part)
         if len(part.nonce) != NONCE_SIZE or len(ciphertext) < TAG_SIZE:
             raise not_authentic("segment: too short, or a nonce of another length")
         most = self.profile.gcm_max_bytes
         if most is not None and len(ciphertext) > most:
+            if isinstance(part, LegacyPart):
+                raise _too_large(len(ciphertext), most)
             raise CallerError(
                 "token.part-too-large",
                 f"The token decrypts at most {most} bytes in one call.",
@@ -158,15 +190,11 @@ class Pkcs11Opening:
     def open_many(self, items: Sequence[DekOpening]) -> list[list[bytes] | DataError]:
         """See ``core.ports.Opening``."""
         self._check_live()
-        batches = _batches(items, self._pool.limit)
+        open_item, session_key = self._opener.open_item, self._session_key
         with translating():
-            if len(batches) == 1:
-                return self._open_batch(batches[0])
-            if self._pool.limit == 1:
-                return [result for batch in batches for result in self._open_batch(batch)]
-            futures = [self._pool.executor.submit(self._open_batch, batch) for batch in batches]
-            wait(futures)
-            return [result for future in futures for result in future.result()]
+            return share_out(
+                self._pool, items, lambda work, item: open_item(work, session_key, item)
+            )
 
     @contextmanager
     def open_dek(self, wrapped_release_key: bytes, outer: OuterLock) -> Iterator[OpenDek]:
@@ -180,11 +208,6 @@ class Pkcs11Opening:
                 yield stream
             finally:
                 stream.end()
-
-    def _open_batch(self, batch: Sequence[DekOpening]) -> list[list[bytes] | DataError]:
-        open_item, session_key = self._opener.open_item, self._session_key
-        with self._pool.working() as work:
-            return [open_item(work, session_key, item) for item in batch]
 
     def _check_live(self) -> None:
         if self._ended:
@@ -221,7 +244,39 @@ class _StreamedDek:
             return self._opener.open_part(self._work, self._dek, part)
 
 
-def _batches(items: Sequence[DekOpening], workers: int) -> list[Sequence[DekOpening]]:
+def share_out(
+    pool: SessionPool,
+    items: Sequence[Item],
+    one: Callable[[SessionCalls, Item], Result],
+) -> list[Result]:
+    """Do ``one`` for every item, in sessions of their own and in threads where that pays.
+
+    Returns the results in the items' order. Raises CallError, and what ``one`` raises.
+    """
+
+    def run(batch: Sequence[Item]) -> list[Result]:
+        with pool.working() as work:
+            return [one(work, item) for item in batch]
+
+    batches = _batches(items, pool.limit)
+    if len(batches) == 1:
+        return run(batches[0])
+    if pool.limit == 1:
+        return [result for batch in batches for result in run(batch)]
+    futures = [pool.executor.submit(run, batch) for batch in batches]
+    wait(futures)
+    return [result for future in futures for result in future.result()]
+
+
+def _too_large(size: int, most: int) -> DataError:
+    return DataError(
+        "legacy.cell",
+        f"A ciphertext of {size} bytes is not decrypted by this token, which takes {most} at once.",
+        hint="Reseal it: new content is cut into segments that the token takes.",
+    )
+
+
+def _batches(items: Sequence[Item], workers: int) -> list[Sequence[Item]]:
     """Share items out evenly over the workers, at most BATCH_SIZE in each."""
     count = len(items)
     shares = 1 if count <= _INLINE else workers

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final, Self
 
+from twinlock.core.adopting import Adopting, LegacyKey
 from twinlock.core.ports import (
     KeyRole,
     Opening,
@@ -19,13 +20,16 @@ from twinlock.core.ports import (
 )
 from twinlock.core.secret import Secret
 from twinlock.errors import CallerError, EnvError, not_authentic
+from twinlock.token.adopting import LegacyKeys, Pkcs11Adopting
 from twinlock.token.binding import Module, TokenInfo
-from twinlock.token.importing import ReleaseKeyImport
+from twinlock.token.importing import ImportLevels, ReleaseKeyImport
 from twinlock.token.keys import KeyRing, is_residue, read_modulus, sign_with
 from twinlock.token.opening import Pkcs11Opening, RecordOpener
 from twinlock.token.pin import PinSource, resolve_pin
 from twinlock.token.policy import (
     RSA_EXPONENT,
+    import_private,
+    rewrap_private,
     session_templates,
     transport_private,
     transport_public,
@@ -33,7 +37,7 @@ from twinlock.token.policy import (
 from twinlock.token.pool import Login, SessionPool
 from twinlock.token.profiles import TokenProfile, detect_profile, profile_named
 from twinlock.token.returns import HANDLE_GONE, CallError, refuses_data, translating
-from twinlock.token.sealing import sealing_dek
+from twinlock.token.sealing import require_own_nonces, sealing_dek
 from twinlock.token.slots import locate
 from twinlock.token.spki import rsa_spki
 from twinlock.token.structures import RSA_OAEP
@@ -69,7 +73,10 @@ class Pkcs11Token:
         self._randomness = randomness
         self._templates = session_templates(profile)
         self._keys = KeyRing(profile, randomness)
-        self._opener = RecordOpener(self._keys, profile, self._templates)
+        self._opener = RecordOpener(
+            self._keys, profile, self._templates, lambda: module.holds(profile.aad_marks)
+        )
+        self._legacy = LegacyKeys()
         self._transports: dict[bytes, _Transport] = {}
         self._pool = SessionPool(
             module,
@@ -79,7 +86,13 @@ class Pkcs11Token:
             wait_seconds=wait_seconds,
             on_login=self._begin_login,
         )
-        self._importing = ReleaseKeyImport(self._pool, profile, self._templates, randomness)
+        templates = self._templates
+        sealing = ImportLevels(import_private(profile), templates.import_key, templates.imported)
+        rewrap = ImportLevels(
+            rewrap_private(profile), templates.rewrap_import, templates.rewrap_key
+        )
+        self._importing = ReleaseKeyImport(self._pool, profile, sealing, randomness)
+        self._rewrap_import = ReleaseKeyImport(self._pool, profile, rewrap, randomness)
 
     @classmethod
     def connect(
@@ -236,12 +249,7 @@ class Pkcs11Token:
         Raises ``token.key-not-loaded``, or ``token.unsupported`` on a token that chooses its own
         GCM nonces.
         """
-        if self.profile.gcm_iv_by_token:
-            raise EnvError(
-                "token.unsupported",
-                f"The profile {self.profile.name} makes its own GCM nonces: it cannot seal.",
-                hint="Use an RSA-OAEP wrapping key on this token.",
-            )
+        require_own_nonces(self.profile)
         with translating():
             self._pool.login()
         held = self._keys.wrapping_aes(wrapping_kid)
@@ -256,6 +264,25 @@ class Pkcs11Token:
         ) as dek:
             yield dek
 
+    @contextmanager
+    def adopting(self, key: LegacyKey, *, allow_host_dek: bool = False) -> Iterator[Adopting]:
+        """Work with the key of old data; see ``core.ports.Token``.
+
+        Beside the errors named there, EnvError ``token.unsupported`` where the token has not this
+        key's OAEP: SoftHSM 2.6.1 knows SHA-1 without label only.
+        """
+        with translating():
+            with self._pool.main() as login:
+                held = self._legacy.held(login, key)
+            yield Pkcs11Adopting(
+                self._pool,
+                self._opener,
+                self._rewrap_import,
+                held,
+                held.origin(allow_host_dek),
+                self._randomness,
+            )
+
     def close(self) -> None:
         """Destroy this process's session objects and log out."""
         self._transports.clear()
@@ -264,6 +291,7 @@ class Pkcs11Token:
     def _begin_login(self, login: Login) -> None:
         """After each login: transport keys died with the old session, handles may be others."""
         self._transports = {}
+        self._legacy.forget()
         self._keys.refresh(login)
 
     def _transport(self, kid: bytes) -> _Transport:

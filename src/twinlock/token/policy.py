@@ -58,7 +58,9 @@ class SessionTemplates:
 
     Opening: ``session_key`` is the release's AES key, ``release_key`` rk, ``dek`` the DEK, all
     unwrapped. Sealing: ``born_dek`` is generated and wrapped once, ``import_key`` and ``imported``
-    (rk) are unwrapped.
+    (rk) are unwrapped. Adopting: ``legacy_dek`` is unwrapped from its old lock and can be wrapped,
+    nothing else; ``rewrap_import`` and ``rewrap_key`` (rk, which wraps it and unwraps the result
+    once more, to see that it decrypts) are unwrapped.
     """
 
     session_key: Template
@@ -67,6 +69,9 @@ class SessionTemplates:
     born_dek: Template
     import_key: Template
     imported: Template
+    legacy_dek: Template
+    rewrap_import: Template
+    rewrap_key: Template
 
 
 def session_attributes(profile: TokenProfile) -> dict[str, Attributes]:
@@ -96,9 +101,28 @@ def import_attributes(profile: TokenProfile) -> dict[str, Attributes]:
     return {"import_key": {**secret_key(Cka.UNWRAP), **nested, **end}, "imported": imported}
 
 
+def rewrap_attributes(profile: TokenProfile) -> dict[str, Attributes]:
+    """What adopting unwraps: legacy_dek; rewrap_import, and rewrap_key, an rk, under that."""
+    end = _locked(profile)
+    dek = session_attributes(profile)["dek"]
+    is_nested = profile.unwrap_template is UnwrapTemplate.NESTED
+    into_dek: dict[int, Attributes] = {Cka.UNWRAP_TEMPLATE: dek} if is_nested else {}
+    key: Attributes = {**secret_key(Cka.WRAP, Cka.UNWRAP), **into_dek, **end}
+    into_key: dict[int, Attributes] = {Cka.UNWRAP_TEMPLATE: key} if is_nested else {}
+    return {
+        "legacy_dek": {**secret_key(extractable=True), **end},
+        "rewrap_import": {**secret_key(Cka.UNWRAP), **into_key, **end},
+        "rewrap_key": key,
+    }
+
+
 def session_templates(profile: TokenProfile) -> SessionTemplates:
     """Build the templates that a connection uses for every record."""
-    levels = {**session_attributes(profile), **import_attributes(profile)}
+    levels = {
+        **session_attributes(profile),
+        **import_attributes(profile),
+        **rewrap_attributes(profile),
+    }
     length: dict[int, int] = (
         {Cka.VALUE_LEN: AES_KEY_BYTES} if profile.kw_value_len is KwValueLen.REQUIRED else {}
     )
@@ -114,6 +138,9 @@ def session_templates(profile: TokenProfile) -> SessionTemplates:
         born_dek=Template(born),
         import_key=Template({**length, **levels["import_key"]}),
         imported=Template({**length, **levels["imported"]}),
+        legacy_dek=Template({**length, **levels["legacy_dek"]}),
+        rewrap_import=Template({**length, **levels["rewrap_import"]}),
+        rewrap_key=Template({**length, **levels["rewrap_key"]}),
     )
 
 
@@ -125,6 +152,11 @@ def transport_private(profile: TokenProfile) -> Attributes:
 def import_private(profile: TokenProfile) -> Attributes:
     """The RSA private key that brings in one import key: UNWRAP only, into nothing else."""
     return _unwrapping_private(profile, import_attributes(profile)["import_key"])
+
+
+def rewrap_private(profile: TokenProfile) -> Attributes:
+    """The same for the import key of adopting."""
+    return _unwrapping_private(profile, rewrap_attributes(profile)["rewrap_import"])
 
 
 def _unwrapping_private(profile: TokenProfile, into: Attributes) -> Attributes:

@@ -41,6 +41,9 @@ class TokenProfile:
     ``gcm_iv_by_token``: the token makes its own GCM nonce, so it cannot seal. ``copyable``:
     CKA_COPYABLE exists. ``local``: CKA_LOCAL is true of keys that were generated in the token
     and of no others; NSS says false of all, and there a derived key is not CKA_ALWAYS_SENSITIVE.
+    ``aad_marks``: text in the module's file that shows a build which aborts when GCM has no
+    additional data: SoftHSM 2.6.1 reaches into an empty vector there, which the assertions of the
+    C++ library (on in Fedora's and RHEL's builds, off in Debian's) answer with abort().
     ``refusals``: return values beyond the standard's that mean that the data are not genuine.
     ``manufacturer``, ``model``: how the token names itself (lower-case prefixes).
     """
@@ -57,6 +60,7 @@ class TokenProfile:
     gcm_max_bytes: int | None = None
     gcm_iv_by_token: bool = False
     refusals: frozenset[int] = frozenset()
+    aad_marks: tuple[bytes, ...] = ()
     model: str = ""
 
     @property
@@ -75,6 +79,7 @@ _PROFILES = (
         tried=True,
         unwrap_template=UnwrapTemplate.FLAT,
         refusals=frozenset({Ckr.GENERAL_ERROR}),
+        aad_marks=(b"__n < this->size()", b"vector[] index out of bounds"),
     ),
     TokenProfile(
         name="nss",

@@ -9,13 +9,14 @@ from typing import Final
 
 from twinlock.core.ports import Randomness
 from twinlock.core.secret import Secret
-from twinlock.errors import CallerError
+from twinlock.errors import CallerError, EnvError
 from twinlock.token.calls import SessionCalls
 from twinlock.token.ck import Ckr
 from twinlock.token.importing import ReleaseKeyImport
 from twinlock.token.opening import NONCE_SIZE, WRAPPED_KEY_SIZE
 from twinlock.token.policy import SessionTemplates
 from twinlock.token.pool import SessionPool
+from twinlock.token.profiles import TokenProfile
 from twinlock.token.returns import CallError, translating
 from twinlock.token.structures import AES_KEY_GEN, AES_KEY_WRAP
 
@@ -57,6 +58,16 @@ class BornDek:
     def end(self) -> None:
         with self._lock:
             self._ended = True
+
+
+def require_own_nonces(profile: TokenProfile) -> None:
+    """Raise EnvError ``token.unsupported`` for a token that chooses its own GCM nonces."""
+    if profile.gcm_iv_by_token:
+        raise EnvError(
+            "token.unsupported",
+            f"The profile {profile.name} makes its own GCM nonces: it cannot seal.",
+            hint="Use an RSA-OAEP wrapping key on this token.",
+        )
 
 
 @contextmanager

@@ -114,10 +114,16 @@ class Template:
 class FixedMechanism:
     """A mechanism whose parameter never changes. Immutable; may be used by all threads at once."""
 
-    __slots__ = ("_mechanism", "_parameter", "address")
+    __slots__ = ("_mechanism", "_parameter", "_pointed_at", "address")
 
-    def __init__(self, mechanism: Ckm, parameter: ctypes.Structure | None = None) -> None:
+    def __init__(
+        self,
+        mechanism: Ckm,
+        parameter: ctypes.Structure | None = None,
+        pointed_at: object = None,
+    ) -> None:
         self._parameter = parameter
+        self._pointed_at = pointed_at
         self._mechanism = CkMechanism(mechanism, None, 0)
         if parameter is not None:
             self._mechanism.parameter = ctypes.addressof(parameter)
@@ -128,14 +134,19 @@ class FixedMechanism:
 AES_KEY_WRAP: Final = FixedMechanism(Ckm.AES_KEY_WRAP)
 AES_KEY_GEN: Final = FixedMechanism(Ckm.AES_KEY_GEN)
 ECDSA: Final = FixedMechanism(Ckm.ECDSA)
-RSA_OAEP: Final = {
-    "sha1": FixedMechanism(
-        Ckm.RSA_PKCS_OAEP,
-        CkOaepParams(Ckm.SHA_1, CKG_MGF1_SHA1, CKZ_DATA_SPECIFIED, None, 0),
-    ),
-    "sha256": FixedMechanism(
-        Ckm.RSA_PKCS_OAEP,
-        CkOaepParams(Ckm.SHA256, CKG_MGF1_SHA256, CKZ_DATA_SPECIFIED, None, 0),
-    ),
-}
+_OAEP_HASHES: Final = {"sha1": Ckm.SHA_1, "sha256": Ckm.SHA256}
+_MGFS: Final = {"sha1": CKG_MGF1_SHA1, "sha256": CKG_MGF1_SHA256}
+
+
+def rsa_oaep(oaep_hash: str, mgf_hash: str, label: bytes = b"") -> FixedMechanism:
+    """RSA-OAEP with these hashes, ``"sha1"`` or ``"sha256"`` each."""
+    memory = ctypes.create_string_buffer(label, len(label)) if label else None
+    at = None if memory is None else ctypes.addressof(memory)
+    parameter = CkOaepParams(
+        _OAEP_HASHES[oaep_hash], _MGFS[mgf_hash], CKZ_DATA_SPECIFIED, at, len(label)
+    )
+    return FixedMechanism(Ckm.RSA_PKCS_OAEP, parameter, memory)
+
+
+RSA_OAEP: Final = {name: rsa_oaep(name, name) for name in _OAEP_HASHES}
 """Empty label; the same hash for OAEP and MGF1."""
