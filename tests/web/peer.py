@@ -55,14 +55,16 @@ class Peer:
         return self
 
     def __exit__(self, *_: object) -> None:
-        assert self._process.stdin and self._process.stdout
+        assert self._process.stdin
+        assert self._process.stdout
         self._process.stdin.close()
         assert self._process.wait(timeout=30) == 0
         self._process.stdout.close()
 
     def call(self, name: str, **given: Any) -> Any:
         """Make one call. Raises PeerRefusedError."""
-        assert self._process.stdin and self._process.stdout
+        assert self._process.stdin
+        assert self._process.stdout
         self._process.stdin.write(json.dumps({"call": name, **_plain(given)}) + "\n")
         self._process.stdin.flush()
         answer = json.loads(self._process.stdout.readline())

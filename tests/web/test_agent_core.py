@@ -1,4 +1,4 @@
-"""The TypeScript agent against a Python deployment: what it releases opens, what lies it refuses."""
+"""The TypeScript agent against a Python deployment: what it releases opens, lies are refused."""
 
 from __future__ import annotations
 

@@ -33,27 +33,26 @@ export interface Core {
   readonly raw: Bytes;
 }
 
-/** One way in: the release key, or a share of it, sealed to a group's key of one epoch. */
-export interface SealedLock {
+interface SealedLock {
   readonly groupId: Bytes;
   readonly epoch: Uint;
   readonly kem: Kem;
   readonly sealed: Bytes;
 }
 
+/** One way in: the release key sealed to a group's key of one epoch. */
 export interface GroupLock extends SealedLock {
   readonly kind: "group";
   readonly raw: Bytes;
 }
 
-/** One way in that needs every one of 2..8 groups. */
+/** One way in that needs every one of 2..8 groups; this agent only says so. */
 export interface AllLock {
   readonly kind: "all";
-  readonly shares: readonly SealedLock[];
-  readonly raw: Bytes;
+  readonly groupIds: readonly Bytes[];
 }
 
-/** `raw` is the lock's own encoding, by whose SHA-256 a release names it. */
+/** `raw` is a lock's own encoding, by whose SHA-256 a release names it. */
 export type Lock = GroupLock | AllLock;
 
 /** The rotating part. `commitment` is rc, the release key's HMAC. */
@@ -94,18 +93,19 @@ function takeLock(value: Value): Lock {
     return { kind, ...takeSealedLock(rest), raw: encode(value) };
   }
   if (kind === "all" && rest.length === 1) {
-    return { kind, shares: takeList(rest[0], 2, 8).map(takeShare), raw: encode(value) };
+    return { kind, groupIds: takeList(rest[0], 2, 8).map(takeShare) };
   }
   if (kind !== "group" && kind !== "all") throw unknownSuite("kind of lock", kind);
   throw badShape();
 }
 
-function takeShare(value: Value): SealedLock {
+/** The group of a share. */
+function takeShare(value: Value): Bytes {
   const [kind, ...rest] = takeItems(value, 6);
   if (kind !== "share") throw malformed("one of its shares has another shape");
   const share = takeSealedLock(rest.slice(0, 4));
   takeBytes(rest[4], 32);
-  return share;
+  return share.groupId;
 }
 
 function takeSealedLock([groupId, epoch, kem, sealed]: readonly Value[]): SealedLock {

@@ -184,10 +184,10 @@ function sessionOf(state: MemberState, message: RequestMessage, now: number): Ag
 
 /** Groups that only share an AND lock with one of ours: followed, but trusted with nothing. */
 function partners(headers: readonly LockHeader[]): Set<string> {
-  const shares = headers.flatMap(({ locks }) =>
-    locks.flatMap((lock) => (lock.kind === "all" ? lock.shares : [])),
+  const ids = headers.flatMap(({ locks }) =>
+    locks.flatMap((lock) => (lock.kind === "all" ? lock.groupIds : [])),
   );
-  return new Set(shares.map(({ groupId }) => hex(groupId)));
+  return new Set(ids.map(hex));
 }
 
 /** Ids of the verified groups that the member is in. */

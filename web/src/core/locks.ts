@@ -1,10 +1,10 @@
 /** Opening the inner lock: a group's seal of one record's release key (SPEC The inner locks). */
-import { concat, utf8, type Bytes } from "./bytes.ts";
-import { encode, type Uint } from "./cbor.ts";
-import type { Core, GroupLock, SealedLock } from "./envelope.ts";
+import { concat, equal, utf8, type Bytes } from "./bytes.ts";
+import { encode } from "./cbor.ts";
+import type { Core, GroupLock } from "./envelope.ts";
 import { notAuthentic } from "./errors.ts";
 import type { KemKey } from "./keys.ts";
-import { hmac, requireEqual, sha256 } from "./primitives.ts";
+import { hmac, sha256 } from "./primitives.ts";
 
 const INFO = "twinlock/v1/lock";
 const COMMIT = utf8("twinlock/v1/rk-commit");
@@ -22,53 +22,20 @@ export interface LockBinding {
  * Throws `data.not-authentic`.
  */
 export async function openLock(lock: GroupLock, key: KemKey, bound: LockBinding): Promise<Bytes> {
-  const releaseKey = await openSealed(lock, key, bound, 0, 1);
-  const commitment = await commit(releaseKey, bound.core.dekId);
-  requireEqual(commitment, bound.commitment, "lock: the key does not match its commitment");
+  if (key.kem !== lock.kem) throw notAuthentic("lock: its KEM is not the one of this epoch");
+  const info = lockInfo(lock, await sha256(key.public), bound);
+  const releaseKey = await key.open(lock.sealed, info);
+  if (releaseKey.length !== 32) throw notAuthentic("lock: its content has a wrong length");
+  const commitment = await hmac(releaseKey, concat(COMMIT, bound.core.dekId));
+  if (!equal(commitment, bound.commitment)) {
+    throw notAuthentic("lock: the release key does not match its commitment");
+  }
   return releaseKey;
 }
 
-/**
- * Open what is sealed to one group: the release key (`index` 0 of 1) or a share of it.
- *
- * Throws `data.not-authentic`.
- */
-export async function openSealed(
-  lock: SealedLock,
-  key: KemKey,
-  bound: LockBinding,
-  index: number,
-  count: number,
-): Promise<Bytes> {
-  if (key.kem !== lock.kem) throw notAuthentic("lock: its KEM is not the one of this epoch");
-  const digest = await sha256(key.public);
-  const secret = await key.open(lock.sealed, lockInfo(lock, digest, bound, index, count));
-  if (secret.length !== 32) throw notAuthentic("lock: its content has a wrong length");
-  return secret;
-}
-
-/** rc, the commitment to a release key (R-LOCK-1). */
-export function commit(releaseKey: Bytes, dekId: Bytes): Promise<Bytes> {
-  return hmac(releaseKey, concat(COMMIT, dekId));
-}
-
-function lockInfo(
-  lock: SealedLock,
-  publicDigest: Bytes,
-  bound: LockBinding,
-  index: Uint,
-  count: Uint,
-): Bytes {
-  return encode([
-    INFO,
-    bound.core.raw,
-    bound.context,
-    lock.groupId,
-    lock.epoch,
-    lock.kem,
-    publicDigest,
-    index,
-    count,
-    bound.commitment,
-  ]);
+function lockInfo(lock: GroupLock, publicDigest: Bytes, bound: LockBinding): Bytes {
+  const { groupId, epoch, kem } = lock;
+  const { core, context, commitment } = bound;
+  // Index 0 of 1: this lock holds the release key itself, not a share (R-LOCK-3).
+  return encode([INFO, core.raw, context, groupId, epoch, kem, publicDigest, 0, 1, commitment]);
 }

@@ -2,7 +2,7 @@
  * The one module that touches WebCrypto, HPKE aside. Nothing here returns false: what does not
  * hold throws. `globalThis.crypto` is looked up at each use, since tests set it.
  */
-import { bigEndian, concat, equal, hex, toBigInt, type Bytes } from "./bytes.ts";
+import { bigEndian, concat, hex, toBigInt, type Bytes } from "./bytes.ts";
 import { malformedKey, notAuthentic } from "./errors.ts";
 import { isP256Point, P256_ORDER } from "./points.ts";
 
@@ -153,9 +153,4 @@ async function importRsa(spki: Bytes, hash: OaepHash): Promise<CryptoKey> {
 /** RSA-OAEP with the key's hash for OAEP and MGF1 and an empty label (R-KEY-8). */
 export async function rsaEncrypt(key: CryptoKey, plaintext: Bytes): Promise<Bytes> {
   return new Uint8Array(await subtle().encrypt({ name: "RSA-OAEP" }, key, plaintext));
-}
-
-/** Throw `data.not-authentic` unless both are the same. */
-export function requireEqual(left: Uint8Array, right: Uint8Array, what: string): void {
-  if (!equal(left, right)) throw notAuthentic(what);
 }

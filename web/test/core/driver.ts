@@ -1,15 +1,12 @@
 // Runs agents for the tests that are driven from Python: one JSON object a line on standard input,
 // one a line on standard output. Byte strings are hexadecimal. What fails is answered with its code.
 
-import { webcrypto } from "node:crypto";
+import "./webcrypto.ts";
 import { createInterface } from "node:readline";
 import { Agent, TwinlockError, type Context } from "../../src/core/index.ts";
 import { copy, fromHex, hex } from "../../src/core/bytes.ts";
 import { replay } from "../../src/core/membership/log.ts";
 import { decodeState, encodeState } from "../../src/core/membership/snapshot.ts";
-
-// Node.js 18 has no crypto among its globals.
-globalThis.crypto ??= webcrypto as Crypto;
 
 type Arguments = Record<string, any>;
 const agents = new Map<number, Agent>();
@@ -75,6 +72,11 @@ const calls: Record<string, (given: Arguments) => Promise<unknown>> = {
       deploymentId: fromHex(given.deployment),
       start: given.start === undefined ? undefined : await decodeState(fromHex(given.start)),
       logKey: given.log_key === undefined ? undefined : fromHex(given.log_key),
+      pin: given.pin && {
+        groupId: fromHex(given.pin.group_id),
+        seq: given.pin.seq,
+        head: fromHex(given.pin.head),
+      },
     });
     return encodeState(group);
   },

@@ -29,8 +29,9 @@ export interface Replay {
  */
 export async function replay(entries: Iterable<Bytes>, known: Replay): Promise<GroupState> {
   let group = known.start?.copy();
-  if (group !== undefined && !equal(group.founding.deploymentId, known.deploymentId)) {
-    throw wrongGroup("deployment");
+  if (group !== undefined) {
+    if (!equal(group.founding.deploymentId, known.deploymentId)) throw wrongGroup("deployment");
+    checkPin(group, known.pin);
   }
   for (const data of entries) {
     const signed = await decodeSignedEntry(data);
