@@ -14,7 +14,6 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +67,7 @@ class Module:
                 hint="Give the path of the vendor's PKCS#11 library.",
             ) from error
         self._pid = os.getpid()
+        self._marks_held: dict[tuple[bytes, ...], bool] = {}
         self.functions.initialize(reserved)
         with _as_call_failed("C_GetInfo"):
             self._library = _Library(path)
@@ -82,11 +82,13 @@ class Module:
                 self.functions.initialize(self.reserved)
                 self._pid = os.getpid()
 
-    @lru_cache(maxsize=1)  # noqa: B019 - modules live as long as the process
     def holds(self, marks: tuple[bytes, ...]) -> bool:
         """Tell whether the module's file holds one of these texts: how it was built."""
-        content = Path(self.path).read_bytes() if marks else b""
-        return any(mark in content for mark in marks)
+        known = self._marks_held.get(marks)
+        if known is None:
+            content = Path(self.path).read_bytes() if marks else b""
+            known = self._marks_held[marks] = any(mark in content for mark in marks)
+        return known
 
     def tokens(self) -> list[TokenInfo]:
         """Every token that is present, in slot order."""
