@@ -40,6 +40,13 @@ def _no_context(
     return _LOCK_INFO(core, b"", target, index, count, rc)
 
 
+LOCKS_WITHOUT_CONTEXT: Final = Mutation(
+    "locks are not bound to the context",
+    lambda: weakened((locks, "lock_info", _no_context)),
+    rebuild=True,
+)
+
+
 @attack(
     id="live-own-transport-key",
     claim="live-own-agent",
@@ -202,13 +209,7 @@ def live_other_group(world: World, trial: Trial) -> None:
     claim="live-own-agent",
     attack=19,
     says="a harmless context shown while another record is asked for",
-    mutations=[
-        Mutation(
-            "locks are not bound to the context",
-            lambda: weakened((locks, "lock_info", _no_context)),
-            rebuild=True,
-        )
-    ],
+    mutations=[LOCKS_WITHOUT_CONTEXT],
     databases=False,
 )
 def live_other_context(world: World, trial: Trial) -> None:
