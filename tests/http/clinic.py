@@ -143,10 +143,17 @@ class Clinic:
         return app
 
 
+GROUPS = {
+    "cardiology": ("weber", "kim", "lee"),
+    "emergency": ("weber",),
+    "data-office": ("officer",),
+}
+
+
 @contextmanager
 def clinic_in_memory(**options: Any) -> Iterator[Clinic]:
     clock = MemoryClock()
-    with memory_vault(clock=clock, **options) as deployment:
+    with memory_vault(clock=clock, groups=GROUPS, **options) as deployment:
         yield Clinic(deployment, clock)
 
 
