@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import closing
-from typing import Final
 
 from attacks.browser_agent import BrowserAgent, in_browsers, weaker_source
 from attacks.harness import Trial, attack
@@ -14,8 +13,6 @@ from attacks.node_peer import Patch
 from attacks.row_rollback import LOG, newcomer, taken_server, whole_log
 from attacks.tools import NODE
 from attacks.world import World
-
-_ON_BROWSERS: Final = {"claim": "live-own-agent", "databases": False, "needs": (NODE,)}
 
 
 @attack(
@@ -36,7 +33,9 @@ _ON_BROWSERS: Final = {"claim": "live-own-agent", "databases": False, "needs": (
             Patch("core/agent.ts", "state.ledger.spend(counts, now);", ""),
         ),
     ],
-    **_ON_BROWSERS,
+    claim="live-own-agent",
+    databases=False,
+    needs=[NODE],
 )
 def browser_unwatched(world: World, trial: Trial) -> None:
     """The ward's budget is three records an hour; the data office wants a click for each."""
@@ -71,7 +70,9 @@ def browser_unwatched(world: World, trial: Trial) -> None:
             ),
         ),
     ],
-    **_ON_BROWSERS,
+    claim="live-own-agent",
+    databases=False,
+    needs=[NODE],
 )
 def browser_foreign_request(world: World, trial: Trial) -> None:
     """Everything else about them is in order, and the release would go to the attacker's key."""
@@ -108,7 +109,9 @@ def browser_foreign_request(world: World, trial: Trial) -> None:
             Patch("core/membership/log.ts", "pin === undefined || pin.seq <= group.seq", "true"),
         ),
     ],
-    **_ON_BROWSERS,
+    claim="live-own-agent",
+    databases=False,
+    needs=[NODE],
 )
 def browser_rolled_back(world: World, trial: Trial) -> None:
     """Database and server are taken: to Kim, who followed the log, and to Nora, who was invited."""

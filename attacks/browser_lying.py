@@ -24,13 +24,6 @@ from attacks.node_peer import Patch
 from attacks.tools import NODE
 from attacks.world import World
 
-_ON_BROWSERS: Final = {
-    "claim": "live-own-agent",
-    "attack": 19,
-    "databases": False,
-    "needs": (NODE,),
-}
-
 STATEMENT_UNSIGNED: Final = Patch(
     "core/statements.ts",
     "await verify(await p256PointOf(known.identity), statement.raw, statement.signature);",
@@ -63,7 +56,10 @@ _KEY_UNCOMPARED: Final = Patch(
         ),
         ONE_KEY,
     ],
-    **_ON_BROWSERS,
+    claim="live-own-agent",
+    attack=19,
+    databases=False,
+    needs=[NODE],
 )
 def browser_own_transport_key(world: World, trial: Trial) -> None:
     """With the HSM interface he has the real identity key sign; then he gets what is released."""
@@ -93,7 +89,10 @@ def browser_own_transport_key(world: World, trial: Trial) -> None:
         ),
         ONE_KEY,
     ],
-    **_ON_BROWSERS,
+    claim="live-own-agent",
+    attack=19,
+    databases=False,
+    needs=[NODE],
 )
 def browser_unasked_records(world: World, trial: Trial) -> None:
     """With ``expect`` they are refused. Without, they are shown, counted, lost, and no others."""
@@ -125,7 +124,10 @@ def browser_unasked_records(world: World, trial: Trial) -> None:
             ),
         )
     ],
-    **_ON_BROWSERS,
+    claim="live-own-agent",
+    attack=19,
+    databases=False,
+    needs=[NODE],
 )
 def browser_other_group(world: World, trial: Trial) -> None:
     """Ward and emergency are both Kim's; the record's lock of the ward is called emergency's."""
@@ -150,7 +152,10 @@ def _locks_without_context() -> Iterator[None]:
     id="browser-other-context",
     says="browser agent: a harmless context shown while another record is asked for",
     mutations=[Mutation(LOCKS_WITHOUT_CONTEXT.text, _locks_without_context, rebuild=True)],
-    **_ON_BROWSERS,
+    claim="live-own-agent",
+    attack=19,
+    databases=False,
+    needs=[NODE],
 )
 def browser_other_context(world: World, trial: Trial) -> None:
     """Every other record of the reader's under the context that the user opened."""
@@ -175,7 +180,10 @@ def browser_other_context(world: World, trial: Trial) -> None:
             ),
         ),
     ],
-    **{**_ON_BROWSERS, "attack": (19, 34)},
+    claim="live-own-agent",
+    attack=(19, 34),
+    databases=False,
+    needs=[NODE],
 )
 def browser_statements(world: World, trial: Trial) -> None:
     """Afterwards he has the database and the line to the agents, but signs nothing more."""

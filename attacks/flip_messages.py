@@ -12,7 +12,7 @@ from twinlock.agent import answer
 from twinlock.core.release import split_signed
 from twinlock.core.request import decode_bundle
 from twinlock.server import ceremony
-from twinlock.server.records import Sealed, SealedFile, SealedRow, Stored
+from twinlock.server.records import AdoptedRow, Sealed, SealedFile, SealedRow, Stored
 
 REFUSED_STORED = (
     "data.not-authentic",
@@ -93,7 +93,7 @@ def _with_one_bit(trial: Trial, world: World, place: Place) -> Iterator[Stored]:
         for at in every(trial, len(raw)):
             copy.path.write_bytes(flipped(raw, at))
             yield copy
-    else:
+    elif not isinstance(stored, AdoptedRow):
         raw = stored.raw if isinstance(stored, Sealed) else stored
         for at in every(trial, len(raw)):
             yield Sealed(flipped(raw, at))

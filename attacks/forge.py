@@ -38,7 +38,14 @@ from twinlock.core.release import ReleaseItem, ReleaseMessage, sign_message, wra
 from twinlock.core.sealing import OAEP_HASH, outer_binding
 from twinlock.core.secret import Secret
 from twinlock.errors import EnvError
-from twinlock.server.records import Sealed, SealedFile, SealedRow, Stored, read_file_head
+from twinlock.server.records import (
+    AdoptedRow,
+    Sealed,
+    SealedFile,
+    SealedRow,
+    Stored,
+    read_file_head,
+)
 from twinlock.server.requests import Request
 from twinlock.server.setup import read_writer_key
 
@@ -115,6 +122,8 @@ class Taken:
             head, content, signature = read_file_head(stored.path)
             raw = stored.path.read_bytes()[content.offset :][: content.size]
             return cls(head, {str(column): Field(content.prefix, raw, signature)})
+        if isinstance(stored, AdoptedRow):
+            raise TypeError("adopted rows have no fields of this kind")
         head, field = decode_value(stored.raw if isinstance(stored, Sealed) else stored)
         return cls(head, {str(column): field})
 
