@@ -162,6 +162,11 @@ class Directory:
         return next((entry.key for entry in self.entries if entry.key.kid == kid), None)
 
     @property
+    def wrapping_keys(self) -> tuple[TokenKey, ...]:
+        """Every stated wrapping key, of all suites, old ones too."""
+        return tuple(e.key for e in self.entries if e.key.role is KeyRole.WRAPPING)
+
+    @property
     def log_point(self) -> bytes:
         """The 65-byte point of the key that countersigns membership logs."""
         return p256_point(self.current(KeyRole.LOG).public)

@@ -17,9 +17,11 @@ from twinlock.agent.agent import Release
 from twinlock.core.context import Context
 from twinlock.core.membership import GroupState, PinnedHead
 from twinlock.core.proposal import Proposal
+from twinlock.errors import DataError
 from twinlock.server.auditor import AuditReport
 from twinlock.server.config import Config
 from twinlock.server.groups import Group
+from twinlock.server.legacy import LegacyRow, LegacySource
 from twinlock.server.opened import Opened
 from twinlock.server.records import Sealed, SealedRow, Stored
 from twinlock.server.requests import Request
@@ -158,6 +160,28 @@ class AsyncVault:
     ) -> None:
         """Open a request's one sealed file to a path."""
         await self._run(self._vault.open_file, request, release, destination)
+
+    async def use_legacy(self, source: LegacySource) -> None:
+        """Say which old data this deployment adopts."""
+        await self._run(self._vault.use_legacy, source)
+
+    async def require_legacy(self, table: str, columns: Iterable[str]) -> None:
+        """Raise unless legacy rows of all these columns may be read now."""
+        await self._run(self._vault.require_legacy, table, columns)
+
+    async def open_legacy(self, items: Iterable[tuple[Context, LegacyRow]]) -> list[Opened]:
+        """Open rows with the old key and no member."""
+        return await self._run(self._vault.open_legacy, items)
+
+    async def rewrap(
+        self,
+        items: Iterable[tuple[Context, LegacyRow, To]],
+        *,
+        suite: str | None = None,
+        check: bool = True,
+    ) -> list[bytes | DataError]:
+        """Take rows from their old lock to new ones."""
+        return await self._run(self._vault.rewrap, items, suite=suite, check=check)
 
     async def verify_audit(self, *, on_line: Callable[[int], None] | None = None) -> AuditReport:
         """Verify the whole audit chain; ``on_line`` is called in the executor's thread."""

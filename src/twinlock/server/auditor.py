@@ -54,8 +54,8 @@ class Auditor:
         self._last_seq = line.seq
 
     def note(self, digest: bytes, outcome: str) -> None:
-        """Add a line about how an opening ended."""
-        self._store.audit.append_line(self._builder(digest, b"", outcome))
+        """Add a line without a release: how an opening ended, or that old keys open something."""
+        self._last_seq = self._store.audit.append_line(self._builder(digest, b"", outcome)).seq
 
     def head(self) -> bytes:
         """Return the last line's hash, for agents to carry in their next release."""

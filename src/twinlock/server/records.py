@@ -178,13 +178,13 @@ class RecordReader:
         return self._checked(context, raw, head, {_column(context): sealed})
 
     def _row(self, context: Context, raw: bytes, stored: SealedRow) -> ReadRecord:
-        _require_row(context, stored.cells)
+        require_row(context, stored.cells)
         head = decode_row_head(stored.head)
         cells = {column: decode_cell(cell, head) for column, cell in stored.cells.items()}
         return self._checked(context, raw, head, cells)
 
     def _adopted(self, context: Context, raw: bytes, stored: AdoptedRow) -> ReadRecord:
-        _require_row(context, stored.cells)
+        require_row(context, stored.cells)
         adopted = decode_adopted(stored.head)
         locks, writer = self._authorised(adopted.head)
         for column, cell in stored.cells.items():
@@ -303,7 +303,8 @@ def _chunks(file: BinaryIO, size: int) -> Iterable[bytes]:
         yield chunk
 
 
-def _require_row(context: Context, cells: Mapping[str, object]) -> None:
+def require_row(context: Context, cells: Mapping[str, object]) -> None:
+    """Raise CallerError ``context.row`` unless the context is a row's and there are cells."""
     if context.column is not None or not cells:
         raise CallerError(
             "context.row",

@@ -29,6 +29,7 @@ from twinlock.server.auditor import Auditor, AuditReport, verify_audit
 from twinlock.server.ceremony import Ceremony
 from twinlock.server.config import Config, load_config
 from twinlock.server.groups import Group, GroupBook
+from twinlock.server.legacy import LegacyData, LegacyRow, LegacySource
 from twinlock.server.opened import Opened
 from twinlock.server.pins import FilePins, Pins
 from twinlock.server.records import (
@@ -89,6 +90,7 @@ class Vault:
         self._ceremony = Ceremony(
             self._states, lambda: self.token, self._auditor, self._transport.forget, clock
         )
+        self._legacy_data: LegacyData | None = None
         self._sealing = Sealing(
             config, store, writer, lambda: self.token, lambda: self.directory, randomness
         )
@@ -357,6 +359,69 @@ class Vault:
         EnvError when token or store fail. A release opens once.
         """
         return self._ceremony.open(request, _release_bytes(release))
+
+    # --- adopting ----------------------------------------------------------------------------
+
+    def use_legacy(self, source: LegacySource) -> None:
+        """Say which old data this deployment adopts; before ``open_legacy`` and ``rewrap``."""
+        self._legacy_data = LegacyData(
+            source,
+            deployment_id=self._config.deployment_id,
+            states=self._states,
+            token=lambda: self.token,
+            wrapping_keys=lambda: self.directory.wrapping_keys,
+            auditor=self._auditor,
+        )
+
+    def require_legacy(self, table: str, columns: Iterable[str]) -> None:
+        """Raise DataError ``legacy.cut-over`` or ``legacy.not-allowed`` unless legacy rows of all
+        these columns may be read now."""
+        self._legacy.require_allowed(table, columns)
+
+    def open_legacy(self, items: Iterable[tuple[Context, LegacyRow]]) -> list[Opened]:
+        """Open rows that still have their old lock alone, with the old key and no member.
+
+        Contexts are those of whole rows. Allowed only while the log of the authority group says so
+        for every column of a row; a row that is not allowed (``legacy.cut-over``,
+        ``legacy.not-allowed``) or damaged carries its error, the others open. Each call writes a
+        line to the audit chain before anything is opened. Nobody vouches for what comes out.
+        Raises CallerError ``legacy.*`` or ``context.*``, EnvError.
+        """
+        return self._legacy.open(list(items))
+
+    def rewrap(
+        self,
+        items: Iterable[tuple[Context, LegacyRow, To]],
+        *,
+        suite: str | None = None,
+        check: bool = True,
+    ) -> list[bytes | DataError]:
+        """Take rows from their old lock to new ones for their groups, with no member.
+
+        Returns for each row the value to store beside it, which ``AdoptedRow`` takes as ``head``,
+        or why there is none: ``legacy.*``. A row needs the same permission as ``open_legacy``,
+        since this vault's writer key signs for it. The DEK stays inside the token. ``check``
+        decrypts every column under what came out, before it is signed. Works in the caller's
+        thread: call it from several for more. Raises CallerError ``legacy.same-key`` and like
+        ``seal``, EnvError.
+        """
+        legacy, rows = self._legacy, list(items)
+        return legacy.rewrap(
+            [(context, row) for context, row, _ in rows],
+            [self._targets(to, suite) for _, _, to in rows],
+            self._sealing.sealer(suite, max(1, len(rows))),
+            check=check,
+        )
+
+    @property
+    def _legacy(self) -> LegacyData:
+        if self._legacy_data is None:
+            raise CallerError(
+                "legacy.not-configured",
+                "This vault was not told of any old data.",
+                hint="Call use_legacy() with the keys and the authority of adopt.toml.",
+            )
+        return self._legacy_data
 
     def open_file(
         self, request: Request, release: Release | bytes, destination: str | Path
