@@ -6,7 +6,7 @@ without knowing of requests. Plaintext lives in an ``OpenedScope`` and goes when
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import MutableMapping, Sequence
 from types import TracebackType
 from typing import Any, Protocol, Self, runtime_checkable
 
@@ -21,6 +21,7 @@ class OpenedScope:
 
     def __init__(self) -> None:
         self._ended = False
+        self._held: list[MutableMapping[Any, Any]] = []
 
     def require_live(self) -> None:
         """Raise CallerError ``opened.ended`` when the scope has ended."""
@@ -31,9 +32,19 @@ class OpenedScope:
                 hint="Read what you need while the request runs, or open the record again.",
             )
 
+    def forget_at_end(self, values: MutableMapping[Any, Any]) -> None:
+        """Empty ``values`` when the scope ends; at once if it has ended."""
+        if self._ended:
+            values.clear()
+        else:
+            self._held.append(values)
+
     def end(self) -> None:
-        """End it: views made for it read nothing any more."""
+        """End it: views made for it read nothing any more, and hold no values either."""
         self._ended = True
+        for values in self._held:
+            values.clear()
+        self._held.clear()
 
     def __enter__(self) -> Self:
         return self

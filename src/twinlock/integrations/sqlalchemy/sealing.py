@@ -1,0 +1,101 @@
+"""Sealing one row's values: under the row's DEK, or each under its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from twinlock.core.context import Context
+from twinlock.core.secret import Secret
+from twinlock.errors import CallerError
+from twinlock.integrations.sqlalchemy.binding import Binding
+from twinlock.integrations.sqlalchemy.groups import Targets, resolve
+from twinlock.integrations.sqlalchemy.mapping import SealedMapping
+from twinlock.integrations.sqlalchemy.stored import stored_items
+
+
+@dataclass(frozen=True, slots=True)
+class SealedValues:
+    """Stored bytes by attribute; ``head`` is the row's new wrapped DEK, None if there is none."""
+
+    head: bytes | None
+    values: Mapping[str, bytes]
+
+
+def seal_together(
+    binding: Binding,
+    mapping: SealedMapping,
+    row: Any,
+    context: Context,
+    values: Mapping[str, Secret],
+) -> SealedValues:
+    """Seal all of a row's values anew: under one DEK, as far as their groups are the same.
+
+    Of several sets of groups the one of the most attributes has the row's DEK; the values of the
+    others get DEKs of their own, since a DEK opens for all of its groups.
+    """
+    by_targets: dict[Targets, list[str]] = {}
+    for key in values:
+        by_targets.setdefault(mapping.attributes[key].targets(row), []).append(key)
+    shared, keys = max(by_targets.items(), key=lambda item: len(item[1]))
+    columns = {mapping.attributes[key].column: key for key in keys}
+    plain = {column: values[key].reveal() for column, key in columns.items()}
+    vault = binding.vault
+
+    def work() -> SealedValues:
+        sealed = vault.seal_row(
+            plain, to=resolve(vault, shared), context=context, suite=binding.suite
+        )
+        cells = {columns[column]: cell for column, cell in sealed.cells.items()}
+        return SealedValues(sealed.head, cells)
+
+    together = binding.run(work)
+    rest = {key: value for key, value in values.items() if key not in keys}
+    apart = seal_apart(binding, mapping, row, context, rest)
+    return SealedValues(together.head, {**together.values, **apart.values})
+
+
+def seal_apart(
+    binding: Binding,
+    mapping: SealedMapping,
+    row: Any,
+    context: Context,
+    values: Mapping[str, Secret],
+) -> SealedValues:
+    """Seal values as self-contained ones, each under a DEK of its own."""
+    wanted = {key: mapping.attributes[key].targets(row) for key in values}
+    vault = binding.vault
+
+    def work() -> dict[str, bytes]:
+        return {
+            key: vault.seal(
+                value.reveal(),
+                to=resolve(vault, wanted[key]),
+                context=mapping.column_context(context, key),
+                suite=binding.suite,
+            ).to_bytes()
+            for key, value in values.items()
+        }
+
+    return SealedValues(None, binding.run(work) if values else {})
+
+
+def require_own(
+    binding: Binding, mapping: SealedMapping, row: Any, context: Context, keys: set[str]
+) -> None:
+    """Check that stored values which were assigned belong where they are now.
+
+    Their writer's signature covers the context, so it tells. Raises CallerError
+    ``sealed.foreign``.
+    """
+    items, _ = stored_items(mapping, row, context, keys)
+    request = binding.run(lambda: binding.vault.request([(i.context, i.stored) for i in items]))
+    for asked in request.asked:
+        if asked.error is not None:
+            raise CallerError(
+                "sealed.foreign",
+                f"A sealed value that was assigned to a {mapping.table} row belongs elsewhere.",
+                hint="A sealed value opens in its own row and attribute only: open it, and assign"
+                " what was opened.",
+            ) from asked.error
