@@ -141,3 +141,9 @@ def test_every_problem_is_whole(name: str) -> None:
     said = json.loads(made.body)
     assert said["title"] == HTTPStatus(made.status).phrase
     assert (said["detail"], said["hint"]) == ("what happened", "what to do")
+
+
+def test_the_picture_of_the_flow_is_the_one_that_is_drawn() -> None:
+    import draw_http_flow
+
+    assert draw_http_flow.TARGET.read_text(encoding="utf-8") == draw_http_flow.svg()

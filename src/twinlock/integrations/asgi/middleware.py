@@ -1,4 +1,4 @@
-"""``TwinlockMiddleware``: the HTTP flow in front of any ASGI application (SPEC 22, docs/http.md).
+"""``TwinlockMiddleware``: the HTTP flow in front of any ASGI application (SPEC 23, docs/http.md).
 
 A request whose handler needs sealed data is answered 428; hello and release are posted to its
 address; the handler runs again with what was released. Nothing of the application is held between.

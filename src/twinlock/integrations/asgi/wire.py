@@ -1,4 +1,4 @@
-"""Names and small values of the HTTP flow, as they stand on the wire (SPEC 22, docs/http.md)."""
+"""Names and small values of the HTTP flow, as they stand on the wire (SPEC 23, docs/http.md)."""
 
 from __future__ import annotations
 
