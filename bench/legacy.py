@@ -20,7 +20,8 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from sqlalchemy import Connection, create_engine, make_url, text
 
-from twinlock.token.ck import Cka, Cko
+from twinlock.token.ck import Cka, Ckk, Cko
+from twinlock.token.keys import read_modulus
 from twinlock.token.pkcs11_token import Pkcs11Token
 from twinlock.token.spki import rsa_spki
 
@@ -95,29 +96,20 @@ def make_old_key(
 
     Without ``unwrap`` it may only decrypt, as many such keys do.
     """
-    public: dict[int, Any] = {
-        Cka.CLASS: Cko.PUBLIC_KEY,
-        Cka.ID: cka_id,
-        Cka.TOKEN: False,
-        Cka.ENCRYPT: True,
-        Cka.WRAP: True,
-    }
+    named = {Cka.KEY_TYPE: Ckk.RSA, Cka.TOKEN: True, Cka.ID: cka_id, Cka.LABEL: b"records"}
+    public: dict[int, Any] = {Cka.CLASS: Cko.PUBLIC_KEY, **named, Cka.WRAP: True}
     private: dict[int, Any] = {
         Cka.CLASS: Cko.PRIVATE_KEY,
-        Cka.ID: cka_id,
-        Cka.LABEL: "records",
-        Cka.TOKEN: True,
+        **named,
         Cka.PRIVATE: True,
         Cka.SENSITIVE: True,
         Cka.EXTRACTABLE: False,
         Cka.DECRYPT: True,
         Cka.UNWRAP: unwrap,
-        Cka.SIGN: False,
     }
     with token.pool.main() as login:
         handle, _ = login.session.generate_rsa(bits, public, private)
-        modulus = login.calls.attribute(handle, Cka.MODULUS)
-    spki = rsa_spki((modulus or b"").lstrip(b"\x00"), b"\x01\x00\x01")
+        spki = rsa_spki(read_modulus(login.calls, handle), b"\x01\x00\x01")
     key = serialization.load_der_public_key(spki)
     return key.public_bytes(
         serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo

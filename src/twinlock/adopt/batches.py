@@ -18,9 +18,9 @@ from twinlock.adopt.jobs import Counts, Finding
 from twinlock.adopt.levels import candidate
 from twinlock.adopt.passes import Batch, Cursor
 from twinlock.adopt.settings import Mode
-from twinlock.adopt.tables import AppTable, Key, shown_key
+from twinlock.adopt.tables import AppTable, Key, as_row, shown_key
 from twinlock.adopt.templates import Row
-from twinlock.errors import DataError
+from twinlock.errors import TwinlockError
 
 _KEY: Final = "key_"
 _WAS: Final = "was_"
@@ -38,7 +38,7 @@ class Change:
 class Locksmith(Protocol):
     """Gives rows their new locks."""
 
-    def changes(self, rows: Sequence[Row]) -> Sequence[Change | DataError]:
+    def changes(self, rows: Sequence[Row]) -> Sequence[Change | TwinlockError]:
         """Return, per row in order, what to write, or why it has to be left alone."""
         ...
 
@@ -77,22 +77,22 @@ class BatchAdopter:
             if self._database.is_postgresql:
                 # FOR NO KEY UPDATE: rows that refer to these stay free.
                 query = query.with_for_update(skip_locked=True, key_share=True)
-            return [dict(row) for row in connection.execute(query).mappings()]
+            return [as_row(row) for row in connection.execute(query).mappings()]
 
         return cursor.take(choose, self._table.key_of, limit)
 
     def _work(
         self, rows: Sequence[Row], known_bad: Set[Key]
-    ) -> list[tuple[Row, Change | DataError]]:
+    ) -> list[tuple[Row, Change | TwinlockError]]:
         fresh = [row for row in rows if self._table.key_of(row) not in known_bad]
         changes = self._locksmith.changes(fresh) if fresh else ()
         return list(zip(fresh, changes, strict=True))
 
     def _written(
-        self, connection: Connection, work: Sequence[tuple[Row, Change | DataError]]
+        self, connection: Connection, work: Sequence[tuple[Row, Change | TwinlockError]]
     ) -> Batch:
         made = [(row, change) for row, change in work if isinstance(change, Change)]
-        bad = [(self._table.key_of(row), e) for row, e in work if isinstance(e, DataError)]
+        bad = [(self._table.key_of(row), e) for row, e in work if isinstance(e, TwinlockError)]
         adopted = 0
         for columns in {tuple(change.values) for _, change in made}:
             same = [(row, change) for row, change in made if tuple(change.values) == columns]

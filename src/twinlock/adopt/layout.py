@@ -10,14 +10,17 @@ import base64
 import binascii
 import importlib
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cached_property
 from typing import Final
 
 from twinlock.adopt.settings import ColumnSettings, Encoding, GroupEntry, TableSettings
+from twinlock.adopt.sources import PlainRow, plain_source
 from twinlock.adopt.templates import Row, Template
 from twinlock.core.adopted import LegacyCell
 from twinlock.core.context import Context, RecordId
-from twinlock.errors import CallerError, DataError
+from twinlock.errors import CallerError, DataError, TwinlockError
 
 NONCE_SIZE: Final = 12
 GroupNames = Sequence[str | Sequence[str]]
@@ -77,6 +80,18 @@ class LegacyLayout:
         if value is None:
             raise _malformed("the column that names the old key")
         return value.hex() if isinstance(value, bytes) else str(value)
+
+    def plaintexts(self, row: Row) -> Mapping[str, bytes]:
+        """Return what the row says, by declared column name, where no token is needed for it.
+
+        For every source but ``hsm``; columns that are NULL are left out. Raises DataError
+        ``adopt.malformed`` or ``adopt.fernet``.
+        """
+        return self._plain_source(row)
+
+    @cached_property
+    def _plain_source(self) -> PlainRow:
+        return plain_source(self.table)
 
     def record(self, row: Row) -> RecordId:
         """Return the record id of the row's context: the primary key, in its declared type."""
@@ -149,6 +164,25 @@ def layout_of(table: TableSettings) -> LegacyLayout:
             table.layout, f"{class_name or 'it'} is no class derived from LegacyLayout"
         )
     return found(table)
+
+
+@contextmanager
+def layout_errors() -> Iterator[None]:
+    """Turn what an application's own layout raises into an error of the row that it was given.
+
+    Raises DataError ``adopt.layout-failed``.
+    """
+    try:
+        yield
+    except TwinlockError:
+        raise
+    except Exception as error:
+        # Its text may quote the row, so only its type is told.
+        raise DataError(
+            "adopt.layout-failed",
+            f"The layout failed for this row: {type(error).__name__}.",
+            hint="Correct the LegacyLayout, or the row.",
+        ) from error
 
 
 def _bytes(name: str, value: object, encoding: Encoding) -> bytes:

@@ -19,13 +19,20 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Final
 
-from twinlock.adopt.connect import open_table
+from twinlock.adopt.batches import BatchAdopter
 from twinlock.adopt.jobs import Counts, Finding
+from twinlock.adopt.locksmiths import locksmith
 from twinlock.adopt.passes import Pace, Passes, Report
+from twinlock.adopt.reading import load_adoption
 from twinlock.adopt.settings import Mode
+from twinlock.adopt.site import Site, open_site
 from twinlock.core.secret import Secret
 from twinlock.errors import EnvError, TwinlockError
 from twinlock.server.config import Config
+from twinlock.server.pins import FilePins
+from twinlock.server.setup import connect_token, read_writer_key
+from twinlock.server.vault import Vault
+from twinlock.store.sql import SqlStore
 
 LANES: Final = 2
 """Threads of a worker: one waits for the token while the other does the rest."""
@@ -49,21 +56,24 @@ class Job:
     lanes: int = LANES
 
 
-def work(job: Job, report: Report, stop: threading.Event, *, pin: Secret | None = None) -> None:
+def work(job: Job, site: Site, report: Report, stop: threading.Event) -> None:
     """Do a job in this process. Raises CallerError or EnvError; what is committed stays."""
+    site.use_legacy(allow_host_dek=job.allow_host_dek)
+    table = site.table(job.table)
+    smith = locksmith(site.vault, table, site.keys, job.mode, site.adoption.suite)
+    passes = Passes(
+        BatchAdopter(site.database, table, job.mode, smith),
+        report,
+        lanes=job.lanes,
+        batch=job.batch,
+        pace=Pace(job.rate),
+        limit=job.limit,
+        stop=stop,
+    )
     before = sys.getswitchinterval()
     sys.setswitchinterval(_SWITCH_SECONDS)
     try:
-        with open_table(job, pin) as adopter:
-            Passes(
-                adopter,
-                report,
-                lanes=job.lanes,
-                batch=job.batch,
-                pace=Pace(job.rate),
-                limit=job.limit,
-                stop=stop,
-            ).run()
+        passes.run()
     finally:
         sys.setswitchinterval(before)
 
@@ -150,7 +160,12 @@ def _outcome(
         channel.send((counts, findings))
 
     try:
-        work(job, report, stop, pin=pin)
+        adoption = load_adoption(job.adoption)
+        with (
+            _vault(job.config, pin) as vault,
+            open_site(adoption, vault, [job.table], connections=job.lanes + 1) as site,
+        ):
+            work(job, site, report, stop)
     except TwinlockError as error:
         return error
     except Exception as error:  # noqa: BLE001 - the border of the process
@@ -160,6 +175,16 @@ def _outcome(
             hint="A fault of Twinlock or of a LegacyLayout: run with --workers 1 to see it.",
         )
     return None
+
+
+def _vault(config: Config, pin: Secret | None) -> Vault:
+    return Vault(
+        config,
+        SqlStore.connect(config.store_url),
+        lambda: connect_token(config, ask_pin=None if pin is None else lambda: pin),
+        pins=FilePins(config.pins),
+        writer=read_writer_key(config.writer_key),
+    )
 
 
 def _obey(channel: Connection, stop: threading.Event) -> None:

@@ -106,7 +106,7 @@ def _database_url(section: Section, folder: Path) -> str | None:
 
 
 def _key(section: Section, name: str) -> LegacyKeySettings:
-    section.only(("id", "label", "public", "oaep-hash", "oaep-label"))
+    section.only(("id", "label", "public", "oaep-hash", "mgf-hash", "oaep-label"))
     cka_id, label = section.hexadecimal("id"), section.optional("label")
     if (cka_id is None) == (label is None):
         section.refuse("needs either id (CKA_ID, hexadecimal) or label (CKA_LABEL)")
@@ -115,7 +115,8 @@ def _key(section: Section, name: str) -> LegacyKeySettings:
         section.refuse("public is missing: the file with the key's public half")
     oaep_label = (section.optional("oaep-label") or "").encode()
     oaep_hash = section.choice("oaep-hash", _OAEP_HASHES, "sha1")
-    return LegacyKeySettings(name, cka_id, label, public, oaep_hash, oaep_label)
+    mgf_hash = section.choice("mgf-hash", _OAEP_HASHES, oaep_hash)
+    return LegacyKeySettings(name, cka_id, label, public, oaep_hash, mgf_hash, oaep_label)
 
 
 def _table(section: Section, keys: Mapping[str, LegacyKeySettings]) -> TableSettings:
@@ -208,8 +209,8 @@ def _require_source(
 ) -> None:
     if not table.groups and table.layout is None:
         section.refuse("groups is missing: for whom the rows are")
-    if table.layout is not None and not table.watch and table.dek is None:
-        section.refuse("a layout needs watch: the columns that the old application writes")
+    if table.source is Source.LAYOUT and table.layout is None:
+        section.refuse("source = 'layout' needs layout: a class that decrypts")
     if table.source is Source.FERNET:
         if (table.fernet_key_file is None) == (table.fernet_key_env is None):
             section.refuse("source = 'fernet' needs either fernet-key-file or fernet-key-env")

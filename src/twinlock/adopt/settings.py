@@ -19,6 +19,8 @@ class Source(StrEnum):
     PLAINTEXT = "plaintext"
     FERNET = "fernet"
     """Fernet tokens (cryptography's MultiFernet), under keys of a file or the environment."""
+    LAYOUT = "layout"
+    """In a way that only the application's own code reads: a ``LegacyLayout`` decrypts."""
 
 
 class Mode(StrEnum):
@@ -41,7 +43,7 @@ class LegacyKeySettings:
     """An old key of the token that DEKs are encrypted to.
 
     Exactly one of ``cka_id`` and ``label`` is set. ``public`` is the file with its public key: the
-    key in the token is compared with it. ``oaep_hash`` is ``sha1`` or ``sha256``.
+    key in the token is compared with it. ``oaep_hash`` and ``mgf_hash`` are ``sha1`` or ``sha256``.
     """
 
     name: str
@@ -49,6 +51,7 @@ class LegacyKeySettings:
     label: str | None
     public: Path
     oaep_hash: str
+    mgf_hash: str
     oaep_label: bytes
 
 

@@ -31,11 +31,11 @@ def plain_source(settings: TableSettings) -> PlainRow:
             decode = _as_it_is
         case Source.FERNET:
             decode = _fernet(settings)
-        case Source.HSM:
+        case _:
             raise CallerError(
                 "adopt.source",
-                f"{settings.name} is opened in the token.",
-                hint="See source in adopt.toml.",
+                f"What {settings.name} holds is not opened by settings alone.",
+                hint="With source = 'layout', override plaintexts() in the layout.",
             )
 
     def plaintexts(row: Row) -> dict[str, bytes]:

@@ -72,6 +72,17 @@ def require_allowed(states: GroupState, columns: Iterable[Column]) -> None:
                 )
 
 
+def require_cut_over(states: GroupState, columns: Iterable[Column]) -> None:
+    """Refuse columns that are not cut over. Raises CallerError ``adopt.not-cut-over``."""
+    for table, column in columns:
+        if state_of(states, table.name, column.name) is not ColumnState.CUT_OVER:
+            raise CallerError(
+                "adopt.not-cut-over",
+                f"{table.name}.{column.name} is not cut over: its legacy values may be read still.",
+                hint="Run `twinlock adopt cutover --member NAME` first.",
+            )
+
+
 def cut_over(table: str, column: str) -> CallerError:
     """Return the error for a column whose adoption has ended."""
     return CallerError(

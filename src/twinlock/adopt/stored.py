@@ -17,6 +17,12 @@ OWN_DEK: Final = b"TWL"
 """The first bytes of an adopted head, of a native row's head, and of a value by itself."""
 
 
+def has_native_head(table: AppTable, row: Row) -> bool:
+    """Tell whether a row has a native head: its cells share a DEK."""
+    head = row[table.settings.target]
+    return head is not None and bytes(head).startswith(NATIVE)
+
+
 def stored_items(
     table: AppTable, row: Row, columns: Sequence[str] = ()
 ) -> list[tuple[Context, Stored]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from sqlalchemy import (
     Column,
@@ -13,6 +13,7 @@ from sqlalchemy import (
     Connection,
     LargeBinary,
     MetaData,
+    RowMapping,
     Select,
     Table,
     func,
@@ -116,7 +117,7 @@ class AppTable:
         while True:
             query = self.page(*where, after=after, limit=page, columns=wanted)
             found = connection.execute(query).mappings().all()
-            rows = [cast(Row, row) for row in found]
+            rows = [as_row(row) for row in found]
             yield from rows
             if len(rows) < page:
                 return
@@ -126,6 +127,11 @@ class AppTable:
         """Count rows."""
         query = select(func.count()).select_from(self.sql).where(*where)
         return int(connection.execute(query).scalar_one())
+
+
+def as_row(found: RowMapping) -> Row:
+    """Return what the database gave, by column name."""
+    return {str(name): value for name, value in found.items()}
 
 
 def shown_key(key: Key) -> str:
