@@ -122,22 +122,7 @@ class LegacyData:
 
     def require_allowed(self, table: str, columns: Iterable[str]) -> None:
         """Raise DataError ``legacy.cut-over`` or ``legacy.not-allowed`` unless all may be read."""
-        states = self._authority().columns
-        for column in columns:
-            state = states.get((table, column))
-            if state is ColumnState.CUT_OVER:
-                raise DataError(
-                    "legacy.cut-over",
-                    f"{table}.{column} was cut over: legacy rows of it are refused.",
-                    hint="The row may be an old one, put back from a backup; look who did that. "
-                    "Its adopted or native value is what counts.",
-                )
-            if state is not ColumnState.LEGACY:
-                raise DataError(
-                    "legacy.not-allowed",
-                    f"No admin has allowed legacy rows of {table}.{column} to be read.",
-                    hint="An admin of the authority group signs `set-column` to legacy first.",
-                )
+        _require_allowed(self._authority().columns, table, columns)
 
     def _authority(self) -> GroupState:
         state = self._states().get(self._source.authority.group_id)
@@ -154,12 +139,13 @@ class LegacyData:
     ) -> tuple[list[_Row], dict[int, DataError]]:
         rows: list[_Row] = []
         refused: dict[int, DataError] = {}
+        states = self._authority().columns
         for at, (context, row) in enumerate(items):
             require_row(context, row.cells)
             if row.key not in self._source.keys:
                 raise _unknown_key(row.key)
             try:
-                self.require_allowed(context.table, row.cells)
+                _require_allowed(states, context.table, row.cells)
                 parts = tuple(cell.part() for cell in row.cells.values())
             except DataError as error:
                 refused[at] = error
@@ -242,6 +228,26 @@ class LegacyData:
         more = " and others" if len(columns) > _MAX_COLUMNS_NOTED else ""
         outcome = f"legacy: {len(rows)} of {len(items)} rows, {shown}{more}"
         self._auditor.note(sha256(cbor.encode([_READ, asked])), outcome)
+
+
+def _require_allowed(
+    states: Mapping[tuple[str, str], ColumnState], table: str, columns: Iterable[str]
+) -> None:
+    for column in columns:
+        state = states.get((table, column))
+        if state is ColumnState.CUT_OVER:
+            raise DataError(
+                "legacy.cut-over",
+                f"{table}.{column} was cut over: legacy rows of it are refused.",
+                hint="The row may be an old one, put back from a backup; look who did that. "
+                "Its adopted or native value is what counts.",
+            )
+        if state is not ColumnState.LEGACY:
+            raise DataError(
+                "legacy.not-allowed",
+                f"No admin has allowed legacy rows of {table}.{column} to be read.",
+                hint="An admin of the authority group signs `set-column` to legacy first.",
+            )
 
 
 def _opened(context: Context, row: LegacyRow, result: Sequence[bytes] | DataError) -> Opened:
