@@ -6,7 +6,6 @@ import base64
 import hashlib
 from typing import Any
 
-import httpx
 import pytest
 from fastapi import Depends
 from starlette.applications import Starlette
@@ -439,7 +438,3 @@ def test_without_the_middleware_a_handler_is_told_so(clinic: Clinic) -> None:
     with pytest.raises(CallerError) as refused:
         Releases.of(Request({"type": "http", "headers": []}))
     assert refused.value.code == "http.no-middleware"
-
-
-def test_an_answer_is_an_httpx_response(clinic: Clinic) -> None:
-    assert isinstance(client_for(clinic.list_application()).get("/patients"), httpx.Response)
