@@ -42,7 +42,8 @@ class GuardMiddleware:
         self._headers = {
             "Content-Security-Policy": content_security_policy(agent_origin),
             "X-Content-Type-Options": "nosniff",
-            "Referrer-Policy": "no-referrer",
+            # With no-referrer, browsers would send `Origin: null` along with the site's own forms.
+            "Referrer-Policy": "same-origin",
             "Cross-Origin-Opener-Policy": "same-origin",
             "Cross-Origin-Resource-Policy": "same-origin",
         }

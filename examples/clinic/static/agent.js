@@ -25,7 +25,7 @@ function say(state, detail = SAID[state]) {
   banner.dataset.agent = state;
   text.textContent = detail;
   openButton.hidden = state !== "missing" && state !== "locked";
-  openButton.textContent = state === "locked" ? "Show your agent" : "Open your agent";
+  openButton.textContent = state === "locked" ? "Open another window" : "Open your agent";
   againButton.hidden = state !== "refused" && state !== "failed";
 }
 
