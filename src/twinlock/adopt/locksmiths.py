@@ -29,6 +29,8 @@ def locksmith(
     keys: Mapping[str, LegacyKey],
     mode: Mode,
     suite: str | None,
+    *,
+    allow_host_dek: bool = False,
 ) -> Locksmith:
     """Return what adopts a table's rows in this mode. Raises CallerError ``adopt.mode``."""
     if mode is Mode.RESEAL:
@@ -39,20 +41,27 @@ def locksmith(
             f"{table.name} has no DEKs that the token could rewrap.",
             hint="Use --mode reseal.",
         )
-    return Rewrapping(vault, table, keys, suite)
+    return Rewrapping(vault, table, keys, suite, allow_host_dek=allow_host_dek)
 
 
 class Rewrapping:
     """Gives rows an adopted head: the DEK goes from lock to lock inside the token."""
 
     def __init__(
-        self, vault: Vault, table: AppTable, keys: Mapping[str, LegacyKey], suite: str | None
+        self,
+        vault: Vault,
+        table: AppTable,
+        keys: Mapping[str, LegacyKey],
+        suite: str | None,
+        *,
+        allow_host_dek: bool,
     ) -> None:
         self._vault = vault
         self._table = table
         self._keys = keys
         self._suite = suite
         self._groups = GroupsOf(vault)
+        self._allow_host_dek = allow_host_dek
         # A native row that the old application wrote into has no place for an adopted head.
         self._resealing = Resealing(vault, table, keys, suite)
 
@@ -87,7 +96,8 @@ class Rewrapping:
     def _change(self, head: bytes | DataError) -> Change | TwinlockError:
         if isinstance(head, DataError):
             return head
-        host = decode_adopted(head).origin is DekOrigin.HOST
+        # Without permission the vault would have refused, so there is nothing to look up.
+        host = self._allow_host_dek and decode_adopted(head).origin is DekOrigin.HOST
         return Change({self._table.settings.target: head}, host)
 
 

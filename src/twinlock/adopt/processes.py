@@ -60,7 +60,14 @@ def work(job: Job, site: Site, report: Report, stop: threading.Event) -> None:
     """Do a job in this process. Raises CallerError or EnvError; what is committed stays."""
     site.use_legacy(allow_host_dek=job.allow_host_dek)
     table = site.table(job.table)
-    smith = locksmith(site.vault, table, site.keys, job.mode, site.adoption.suite)
+    smith = locksmith(
+        site.vault,
+        table,
+        site.keys,
+        job.mode,
+        site.adoption.suite,
+        allow_host_dek=job.allow_host_dek,
+    )
     passes = Passes(
         BatchAdopter(site.database, table, job.mode, smith),
         report,

@@ -53,23 +53,15 @@ def shown_states(states: GroupState, columns: Iterable[Column]) -> Mapping[str, 
     }
 
 
-def require_allowed(states: GroupState, columns: Iterable[Column]) -> None:
-    """Refuse columns whose legacy values may not be read.
-
-    Raises CallerError ``adopt.not-allowed`` or ``adopt.cut-over``.
-    """
+def require_not_cut_over(states: GroupState, columns: Iterable[Column]) -> None:
+    """Refuse columns whose adoption has ended. Raises CallerError ``adopt.cut-over``."""
     for table, column in columns:
-        match state_of(states, table.name, column.name):
-            case ColumnState.LEGACY:
-                continue
-            case ColumnState.CUT_OVER:
-                raise cut_over(table.name, column.name)
-            case _:
-                raise CallerError(
-                    "adopt.not-allowed",
-                    f"Nobody signed that legacy values of {table.name}.{column.name} may be read.",
-                    hint="An admin of the authority group has to: `twinlock adopt allow`.",
-                )
+        if state_of(states, table.name, column.name) is ColumnState.CUT_OVER:
+            raise CallerError(
+                "adopt.cut-over",
+                f"{table.name}.{column.name} is cut over: its legacy values are not read any more.",
+                hint="Going back lowers a floor: every admin of the authority group signs it.",
+            )
 
 
 def require_cut_over(states: GroupState, columns: Iterable[Column]) -> None:
@@ -81,12 +73,3 @@ def require_cut_over(states: GroupState, columns: Iterable[Column]) -> None:
                 f"{table.name}.{column.name} is not cut over: its legacy values may be read still.",
                 hint="Run `twinlock adopt cutover --member NAME` first.",
             )
-
-
-def cut_over(table: str, column: str) -> CallerError:
-    """Return the error for a column whose adoption has ended."""
-    return CallerError(
-        "adopt.cut-over",
-        f"{table}.{column} is cut over: its legacy values are not read any more.",
-        hint="Going back lowers a floor: every admin of the authority group would have to sign it.",
-    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from sqlalchemy import (
@@ -123,10 +123,30 @@ class AppTable:
                 return
             after = self.key_of(rows[-1])
 
+    def of_keys(self, keys: Sequence[Key]) -> ColumnElement[bool]:
+        """Return the condition for the rows with these keys."""
+        if len(self.key_columns) == 1:
+            condition: ColumnElement[bool] = self.key_columns[0].in_([key[0] for key in keys])
+            return condition
+        return tuple_(*self.key_columns).in_(keys)
+
     def count(self, connection: Connection, *where: ColumnElement[bool]) -> int:
         """Count rows."""
         query = select(func.count()).select_from(self.sql).where(*where)
         return int(connection.execute(query).scalar_one())
+
+
+def with_column(connection: Connection, table: AppTable, name: str) -> AppTable:
+    """Return the table with one more of its SQL columns. Raises ``adopt.no-sql-column``."""
+    settings = table.settings
+    found = inspect(connection).get_columns(settings.table, schema=settings.schema)
+    types = {column["name"]: column["type"] for column in found}
+    _require_columns(settings, [name], types)
+    columns = [Column(c.name, c.type) for c in table.sql.c if c.name != name]
+    sql = Table(
+        settings.table, MetaData(), *columns, Column(name, types[name]), schema=settings.schema
+    )
+    return replace(table, sql=sql)
 
 
 def as_row(found: RowMapping) -> Row:

@@ -8,6 +8,8 @@ from typing import Any
 
 import typer
 
+from twinlock.cli.adopt import add_to as add_unseal
+from twinlock.cli.adopt import app as adopt_app
 from twinlock.cli.audit import app as audit_app
 from twinlock.cli.command import (
     ConfigOption,
@@ -85,6 +87,8 @@ app.add_typer(member_app, name="member", rich_help_panel="People")
 app.add_typer(group_app, name="group", rich_help_panel="People")
 for add_to in (add_seal, add_request, add_release, add_open):
     add_to(app, "Records")
+app.add_typer(adopt_app, name="adopt", rich_help_panel="Old data")
+add_unseal(app, "Old data")
 app.add_typer(audit_app, name="audit", rich_help_panel="Look back")
 
 

@@ -50,6 +50,13 @@ MemberOption = Annotated[
         "--member", "--as", metavar="MEMBER", help="The member who acts.", rich_help_panel="Member"
     ),
 ]
+HostDekOption = Annotated[
+    bool,
+    typer.Option(
+        "--allow-host-dek",
+        help="Let DEKs into this process where the old key only decrypts; noted in each row.",
+    ),
+]
 YesOption = Annotated[bool, typer.Option("--yes", help="Do it without asking.")]
 
 
