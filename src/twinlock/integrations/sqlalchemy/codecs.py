@@ -16,8 +16,9 @@ from twinlock.errors import CallerError
 class Codec(Protocol):
     """Turns a value into bytes and back.
 
-    ``encode`` raises TypeError or ValueError for what it does not take, ``decode`` one of
-    these or ArithmeticError for bytes that are not its own; no message reaches anybody, since it may show the value.
+    ``encode`` raises TypeError or ValueError for what it does not take, ``decode`` one of these or
+    ArithmeticError for bytes that are not its own. No message of theirs reaches anybody, since it
+    may show the value.
     """
 
     def encode(self, value: Any) -> bytes:

@@ -114,8 +114,8 @@ def mapping_of(kind: type) -> SealedMapping:
 
 
 def find_mapping(kind: type) -> SealedMapping | None:
-    """Return a configured class's sealed mapping; None when it has no sealed attributes."""
-    return vars(kind).get(_PLACE)
+    """Return a mapped class's sealed mapping; None when it has no sealed attributes."""
+    return mapping_of(kind) if hasattr(kind, "__twinlock_row__") else None
 
 
 def configure(mapper: Mapper[Any], kind: type) -> None:

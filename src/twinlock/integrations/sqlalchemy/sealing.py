@@ -81,15 +81,15 @@ def seal_apart(
     return SealedValues(None, binding.run(work) if values else {})
 
 
-def require_own(
-    binding: Binding, mapping: SealedMapping, row: Any, context: Context, keys: set[str]
-) -> None:
+def require_own(binding: Binding, mapping: SealedMapping, row: Any, keys: set[str]) -> None:
     """Check that stored values which were assigned belong where they are now.
 
     Their writer's signature covers the context, so it tells. Raises CallerError
-    ``sealed.foreign``.
+    ``sealed.foreign``, or ``sealed.not-loaded`` where the row's wrapped DEK is not there to tell.
     """
-    items, _ = stored_items(mapping, row, context, keys)
+    items, errors = stored_items(mapping, row, keys)
+    for error in errors.values():
+        raise error
     request = binding.run(lambda: binding.vault.request([(i.context, i.stored) for i in items]))
     for asked in request.asked:
         if asked.error is not None:

@@ -11,7 +11,7 @@ from twinlock.errors import CallerError, DataError, TwinlockError
 from twinlock.integrations.rows import OpenedScope
 from twinlock.integrations.sqlalchemy.handle import SealedUseError
 from twinlock.integrations.sqlalchemy.mapping import SealedMapping, mapping_of
-from twinlock.integrations.sqlalchemy.stored import StoredItem, loaded, stored_items
+from twinlock.integrations.sqlalchemy.stored import StoredItem, stored_items
 from twinlock.server.opened import Opened
 from twinlock.server.records import Stored
 
@@ -31,9 +31,8 @@ class MappedRow:
         Raises CallerError ``sealed.not-loaded`` for a row that was expired and is out of reach.
         """
         if self._items is None:
-            context = self._mapping.context(lambda key: loaded(self._row, key))
             self._items, self._errors = stored_items(
-                self._mapping, self._row, context, self._mapping.attributes
+                self._mapping, self._row, self._mapping.attributes
             )
         return [(item.context, item.stored) for item in self._items]
 
@@ -98,14 +97,14 @@ class RowView:
         # Raised out here, because that error may hold the plaintext and must not be chained to it.
         raise error
 
-    def __setattr__(self, name: str, value: object) -> NoReturn:
+    def __setattr__(self, name: str, *_: object) -> NoReturn:
         raise SealedUseError(
             "sealed.use",
             "A view shows a row and is not the row.",
             hint="Assign to the row itself: row_of(view).",
         )
 
-    __delattr__ = __setattr__  # type: ignore[assignment]  # refused alike
+    __delattr__ = __setattr__
 
     def __repr__(self) -> str:
         return f"<view of {self.__row!r}>"

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from sqlalchemy import inspect
-from sqlalchemy.exc import MissingGreenlet
-from sqlalchemy.orm.exc import DetachedInstanceError
+from sqlalchemy.util.concurrency import in_greenlet
 
 from twinlock.core.context import Context
 from twinlock.errors import CallerError, TwinlockError
@@ -45,39 +44,39 @@ def loaded(row: Any, key: str) -> Any:
         return None
     if key not in state.expired_attributes or state.mapper.attrs[key].deferred:
         return UNLOADED
-    try:
-        return getattr(row, key)
-    except (MissingGreenlet, DetachedInstanceError) as error:
+    if state.session is None or (state.async_session is not None and not in_greenlet()):
         raise CallerError(
             "sealed.not-loaded",
             f"A {type(row).__name__} was expired and cannot be loaded again from here.",
             hint="Refresh it first (await session.refresh(row)), or use expire_on_commit=False.",
-        ) from error
+        )
+    return getattr(row, key)
 
 
 def stored_items(
-    mapping: SealedMapping, row: Any, context: Context, keys: Iterable[str]
+    mapping: SealedMapping, row: Any, keys: Iterable[str]
 ) -> tuple[list[StoredItem], dict[str, TwinlockError]]:
     """Return one item per DEK of these attributes, and the errors of those that have none.
 
-    NULL attributes are in neither.
+    NULL attributes are in neither, and a row of which all are NULL needs no record id.
     """
+    held = {key: value for key in keys if (value := loaded(row, key)) is not None}
+    if not held:
+        return [], {}
+    context = mapping.context(lambda key: loaded(row, key))
     cells: dict[str, bytes] = {}
     items: list[StoredItem] = []
     errors: dict[str, TwinlockError] = {}
-    for key in keys:
-        value = loaded(row, key)
-        if value is None:
-            continue
+    for key, value in held.items():
         if not isinstance(value, Sealed) or waits(value):
             errors[key] = _not_there(mapping, key, value)
-        elif value.to_bytes().startswith(_CELL):
-            cells[key] = value.to_bytes()
+            continue
+        raw = value.to_bytes()
+        if raw.startswith(_CELL):
+            cells[key] = raw
         else:
             column = mapping.attributes[key].column
-            items.append(
-                StoredItem(mapping.column_context(context, key), value.to_bytes(), {key: column})
-            )
+            items.append(StoredItem(mapping.column_context(context, key), raw, {key: column}))
     if cells:
         _add_row(mapping, row, context, cells, items, errors)
     return items, errors

@@ -42,7 +42,7 @@ def seal_new_row(_mapper: Mapper[Any], connection: Connection, row: Any) -> None
     binding = binding_of(row)
     if stored:
         # A row that was rolled back and is added again, or values that were sealed by hand.
-        require_own(binding, mapping, row, context, stored)
+        require_own(binding, mapping, row, stored)
         _apply(row, seal_apart(binding, mapping, row, context, values))
         return
     sealed = seal_together(binding, mapping, row, context, values)
@@ -78,7 +78,7 @@ def seal_changes(mapper: Mapper[Any], connection: Connection, row: Any) -> None:
     context = mapping.context(lambda key: getattr(row, key))
     binding = binding_of(row)
     if stored:
-        require_own(binding, mapping, row, context, stored)
+        require_own(binding, mapping, row, stored)
     if kept:
         _apply(row, seal_apart(binding, mapping, row, context, values))
         return
