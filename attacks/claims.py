@@ -83,6 +83,12 @@ _ROWS: Final = (
         "what that member alone may open: inherent",
     ),
     Claim(
+        "adopted",
+        "database WRITE, every backup, the HSM interface; columns were adopted and cut over",
+        "with the old key in the token's reach, by that key alone: what was not written anew; once "
+        "it is gone: nothing. The application reads no legacy row and no foreign plaintext",
+    ),
+    Claim(
         "web-session",
         "a signed-in user's session cookie, and all recorded traffic but request ids in time; "
         "or a page elsewhere that sends requests from the user's browser",

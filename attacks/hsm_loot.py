@@ -12,7 +12,7 @@ from twinlock.core.ports import OuterLock, OuterSuite, Part
 from twinlock.core.primitives import aes_key_unwrap, gcm_open
 from twinlock.core.secret import Secret
 from twinlock.errors import DataError
-from twinlock.server.records import RecordReader
+from twinlock.server.records import RecordReader, Stored
 from twinlock.token.ck import Ckm
 
 if TYPE_CHECKING:
@@ -77,11 +77,18 @@ def targets(world: World, places: Iterable[Place] | None = None) -> list[Target]
     reader = RecordReader(
         world.config.deployment_id, world.config.accept, world.vault.group_states()
     )
-    return [_target(world, reader, place) for place in places or world.places]
+    return [_target(reader, place, world.stored(place)) for place in places or world.places]
 
 
-def _target(world: World, reader: RecordReader, place: Place) -> Target:
-    read = reader.read(place.context, world.stored(place))
+def target_of(world: World, place: Place, stored: Stored) -> Target:
+    """Take a record apart that lies elsewhere than in the world's own tables."""
+    states = world.vault.group_states()
+    reader = RecordReader(world.config.deployment_id, world.config.accept, states)
+    return _target(reader, place, stored)
+
+
+def _target(reader: RecordReader, place: Place, stored_as: Stored) -> Target:
+    read = reader.read(place.context, stored_as)
     prepared, head = read.prepared, read.head
     if read.file is None:
         part = prepared.fields[0][0]

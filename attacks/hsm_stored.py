@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from attacks.harness import Mutation, Trial, attack, weakened
@@ -38,7 +38,7 @@ _NO_INNER_LOCK: Final = Mutation(
     ),
     rebuild=True,
 )
-_STORED: Final = Mutation(
+RELEASE_KEY_STORED: Final = Mutation(
     "the commitment in the lock header is the release key itself",
     lambda: weakened((sealing, "commit", lambda release_key, _: release_key.reveal())),
     rebuild=True,
@@ -50,19 +50,26 @@ _STORED: Final = Mutation(
     claim="all-idle",
     attack=7,
     says="every record with every key, mechanism and guess that the HSM interface allows",
-    mutations=[_NO_INNER_LOCK, RELEASE_KEY_ZERO, _STORED],
+    mutations=[_NO_INNER_LOCK, RELEASE_KEY_ZERO, RELEASE_KEY_STORED],
     databases=False,
 )
 def hsm_stored_records(world: World, trial: Trial) -> None:
     """O is decrypted first: the PIN suffices for that. Everything else must end at W."""
+    with interface(world) as api:
+        found = [half_open(api, target) for target in targets(world)]
+    without_a_member(world, trial, found)
+
+
+def without_a_member(world: World, trial: Trial, found: Iterable[Target]) -> None:
+    """Try everything on half-opened records that the HSM interface allows."""
     with world.hsm.connected() as token, interface(world) as api:
         transport = token.generate_transport_key()
         shared = _shared_values(world)
         answering: dict[bytes, list[int]] = {}
-        for target in [half_open(api, found) for found in targets(world)]:
+        for target in found:
             _every_mechanism(world, trial, api, target, answering)
             with trial.attempt("guessed release keys") as attempt:
-                attempt.says(any(_opens_in_token(api, target, key) for key in _guesses(target)))
+                attempt.says(any(_opens_in_token(api, target, key) for key in guesses(target)))
             with trial.attempt("stored bytes as keys") as attempt:
                 known = target.lost_in(target.stored) or target.lost_in(target.wrapped_dek)
                 attempt.says(known or any(target.lost_by(value) for value in shared))
@@ -104,7 +111,7 @@ def _answers(api: Interface, mechanism: int, key: int, target: Target) -> Iterat
             yield from (answer for answer in answers if answer is not None)
 
 
-def _guesses(target: Target) -> list[bytes]:
+def guesses(target: Target) -> list[bytes]:
     """Release keys that a careless implementation would have used."""
     public = target.commitment, target.dek_id, target.outer.binding
     return [
@@ -132,7 +139,7 @@ def _release_of_ones_own(token: Token, transport: TransportKey, target: Target) 
     block = rsa_oaep_encrypt(transport.public, transport.oaep_hash, session_key)
     items = [
         DekOpening(aes_key_wrap(session_key, guess), target.outer, [[target.part]])
-        for guess in _guesses(target)
+        for guess in guesses(target)
     ]
     with token.opening(transport.kid, block) as opening:
         return any(not isinstance(found, DataError) for found in opening.open_many(items))

@@ -29,7 +29,7 @@ from twinlock.store.sql import SqlStore
 
 LOG = ("twinlock_groups", "twinlock_log_entries", "twinlock_sealed_group_keys")
 
-_PINS_IGNORED = Mutation(
+PINS_IGNORED = Mutation(
     "pinned heads are not compared with the log",
     lambda: weakened((PinWatch, "passing", nothing), (PinWatch, "ended", nothing)),
 )
@@ -40,7 +40,7 @@ _PINS_IGNORED = Mutation(
     claim="database-write",
     attack=4,
     says="a group's log as it was before a removal, cut off, cut out, or continued another way",
-    mutations=[_PINS_IGNORED],
+    mutations=[PINS_IGNORED],
 )
 def rolled_back_log(world: World, trial: Trial) -> None:
     """Whether Tom is a member again: for a server that starts anew, and for one that runs."""
@@ -86,7 +86,7 @@ def rolled_back_log(world: World, trial: Trial) -> None:
     attack=4,
     says="the old log shown to members by a server without pins (database and server taken)",
     mutations=[
-        _PINS_IGNORED,
+        PINS_IGNORED,
         Mutation(
             "agents do not compare the server's heads with their own",
             lambda: weakened((examine, "check_heads", nothing)),

@@ -119,7 +119,7 @@ class World:
 
     def seal(self, place: Place) -> Stored:
         """Seal a place's content anew and return the stored form."""
-        to = self._targets(place)
+        to = self.targets(place)
         content = place.content
         if place.layout == "row":
             return self.vault.seal_row(content, to=to, context=place.context, suite=place.suite)
@@ -232,7 +232,8 @@ class World:
             else:
                 shutil.copy2(here, there)
 
-    def _targets(self, place: Place) -> list[Group | AllOf]:
+    def targets(self, place: Place) -> list[Group | AllOf]:
+        """Return the groups whose locks a place has."""
         ward, emergency, office = (self.groups[n] for n in ("ward", "emergency", "data-office"))
         targets: Mapping[str, list[Group | AllOf]] = {
             "ward or emergency": [ward, emergency],
