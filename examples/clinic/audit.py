@@ -99,4 +99,5 @@ def _records(release: ReleaseMessage, patients: Mapping[bytes, str]) -> str:
     names = list(found)
     shown = "; ".join(names[:_SHOWN])
     more = f"; and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return f"{len(release.items)} DEKs: {shown}{more}"
+    count = len(release.items)
+    return f"{count} DEK{'s' if count > 1 else ''}: {shown}{more}"

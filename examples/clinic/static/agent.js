@@ -18,7 +18,7 @@ const SAID = {
   ready: "Your agent is unlocked and answers for you.",
   refused: "Your agent refused. Nothing was opened.",
 };
-const FROM_CLIENT = { "no-agent": "missing", locked: "locked", deciding: "waiting" };
+const FROM_CLIENT = { "no-agent": "missing", locked: "locked", deciding: "waiting", ready: "ready" };
 
 /** Say where things are; `detail` replaces the usual words. */
 function say(state, detail = SAID[state]) {
@@ -56,6 +56,8 @@ export class Sealed {
   #options;
   #shown = false;
   #running = false;
+  #wasReady = false;
+  #lockedMeanwhile = false;
 
   constructor(options) {
     this.#options = options;
@@ -69,6 +71,8 @@ export class Sealed {
 
   /** Load now, and again whenever the agent was locked in between. */
   start() {
+    // Where the server asks for nothing, the agent's place is known from here alone.
+    twinlock.status().catch((error) => this.#fail(error));
     void this.load();
   }
 
@@ -77,12 +81,13 @@ export class Sealed {
     if (this.#running) return;
     this.#running = true;
     try {
-      this.#take(await twinlock.fetch(this.#options.address));
+      await this.#take(await twinlock.fetch(this.#options.address));
     } catch (error) {
       this.#fail(error);
     } finally {
       this.#running = false;
     }
+    if (this.#lockedMeanwhile) this.#hide();
   }
 
   async #take(response) {
@@ -92,7 +97,7 @@ export class Sealed {
     } else if (response.ok) {
       this.#shown = true;
       this.#options.opened(body);
-      say(twinlock.agent === "ready" ? "ready" : "locked");
+      say(FROM_CLIENT[twinlock.agent] ?? "starting");
     } else if (body.code === "record.no-lock") {
       this.#options.noWayIn();
       say("ready", "Your agent is unlocked. Nothing here is sealed for a group of yours.");
@@ -110,14 +115,25 @@ export class Sealed {
     else say("failed", problemText(error));
   }
 
+  /** Locking the agent is a person's way to say "no more": hide what was shown, and ask again. */
+  #hide() {
+    this.#lockedMeanwhile = this.#running;
+    if (this.#running) return;
+    this.#shown = false;
+    this.#options.closed();
+    void this.load();
+  }
+
   #agentChanged() {
-    if (twinlock.agent === "ready") {
-      if (!this.#shown) void this.load();
-    } else if (this.#shown) {
-      // Locking the agent is a person's way to say "no more": what was shown is hidden again.
-      this.#shown = false;
-      this.#options.closed();
-      void this.load();
+    const wasReady = this.#wasReady;
+    this.#wasReady = twinlock.agent === "ready";
+    if (this.#wasReady) {
+      if (this.#shown) say("ready");
+      else void this.load();
+    } else if (wasReady) {
+      this.#hide();
+    } else if (!this.#running) {
+      say(FROM_CLIENT[twinlock.agent]);
     }
   }
 }

@@ -18,8 +18,8 @@ function fillIn(record) {
   problem.hidden = forged === undefined;
   if (forged) {
     const said = document.createElement("strong");
-    said.textContent = "This record is not authentic.";
-    problem.replaceChildren(said, forged.reason);
+    said.textContent = forged.reason;
+    problem.replaceChildren(said, "Nothing of it is shown, and it cannot be used to discharge anybody.");
   }
   for (const [name, part] of fields) {
     const field = record.fields[name];

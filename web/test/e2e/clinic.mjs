@@ -81,6 +81,12 @@ async function unlock(agent, name) {
   await agent.locator("#open").waitFor();
 }
 
+/** Decide in the agent's window, which counts a press only while it is in front. */
+async function decide(agent, name) {
+  await agent.bringToFront();
+  await agent.getByRole("button", { name }).click();
+}
+
 // --- what a person sees ---------------------------------------------------------------------------
 
 async function banner(page, state) {
@@ -205,14 +211,14 @@ test("the emergency physician's agent asks for a click, and a refusal is told", 
     await agent.locator("#decision").waitFor();
     await picture(agent, "decision");
     assert.equal(count(await states(page), "open"), 0);
-    await agent.getByRole("button", { name: "Refuse" }).click();
+    await decide(agent, "Refuse");
     await banner(page, "refused");
     assert.deepEqual([...new Set(await states(page))], ["sealed"]);
     await picture(page, "refused");
 
     await page.getByRole("button", { name: "Try again" }).click();
     await banner(page, "waiting");
-    await agent.getByRole("button", { name: "Release" }).click();
+    await decide(agent, "Release");
     await filled(page);
     const wards = page.locator(`tr:has(.ward-surgery):has(${OPEN})`);
     assert.ok((await wards.count()) > 0);
