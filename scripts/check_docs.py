@@ -123,7 +123,8 @@ def broken_code(path: Path, page: Page) -> Iterator[str]:
 def _run(path: Path, program: str) -> Iterator[str]:
     name = path.relative_to(ROOT)
     with tempfile.TemporaryDirectory() as folder:
-        script = Path(folder) / f"{path.stem}.py"
+        # Not the page's bare name: docs/sqlalchemy.md must not hide the package sqlalchemy.
+        script = Path(folder) / f"page_{path.stem}.py"
         script.write_text(program, encoding="utf-8")
         try:
             subprocess.run(
