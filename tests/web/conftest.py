@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from tests.server.world import World, world_in_memory
+from tests.server.world import World, world_in_memory, world_on_softhsm
+from tests.token.rigs import init_softhsm
 from tests.web.peer import Peer, bundled, missing
 
 
@@ -31,4 +33,11 @@ def shared() -> Iterator[World]:
 def world() -> Iterator[World]:
     """A deployment of the test's own."""
     with world_in_memory() as made:
+        yield made
+
+
+@pytest.fixture
+def softhsm_world(softhsm_folder: Path, tmp_path: Path) -> Iterator[World]:
+    """A deployment on SoftHSM."""
+    with world_on_softhsm(tmp_path, init_softhsm("web tests")) as made:
         yield made

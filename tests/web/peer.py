@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
+from tests.server.world import World
+
 WEB = Path(__file__).resolve().parent.parent.parent / "web"
 BUNDLER = WEB / "node_modules" / ".bin" / "esbuild"
 
@@ -71,6 +73,13 @@ class Peer:
         if "code" in answer:
             raise PeerRefusedError(answer)
         return answer["value"]
+
+    def member(self, world: World, name: str, **options: Any) -> PeerAgent:
+        """Unlock a member of a deployment from its files as they are, at that deployment's time."""
+        folder = world.founding.folder
+        self.call("clock", now=world.clock())
+        files = [(folder / f"{name}.{kind}").read_bytes() for kind in ("member", "key")]
+        return self.unlock(*files, **options)
 
     def unlock(self, state: bytes, key: bytes | None, **options: Any) -> PeerAgent:
         """Unlock a member from the bytes of its files."""

@@ -49,6 +49,13 @@ const calls: Record<string, (given: Arguments) => Promise<unknown>> = {
     };
     return { release: await agentOf(given).release(fromHex(given.bundle), options), asked };
   },
+  /** All at once; what is refused is answered with its code. */
+  async together(given) {
+    const agent = agentOf(given);
+    const releases = given.bundles.map((bundle: string) => agent.release(fromHex(bundle)));
+    const ends = await Promise.allSettled<Uint8Array>(releases);
+    return ends.map((end) => (end.status === "fulfilled" ? end.value : end.reason.code));
+  },
   async timed(given) {
     const bundle = fromHex(given.bundle);
     const begun = performance.now();
