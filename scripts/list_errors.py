@@ -5,6 +5,8 @@
 
 Codes are the first argument of CallerError, DataError, EnvError and their subclasses' calls, and
 must be written out as strings where they are raised: a code that is computed cannot be looked up.
+The browser's code (web/src) has one class of error instead of three; codes that it shares with
+Python mean the same, those of its own stand in a table of their own.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCE = ROOT / "src" / "twinlock"
+BROWSER_SOURCE = ROOT / "web" / "src"
 TARGET = ROOT / "docs" / "errors.md"
 CODE = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*\.[a-z0-9]+(-[a-z0-9]+)*")
 FAMILIES = {
@@ -25,6 +28,10 @@ FAMILIES = {
     "DataError": "Bytes are not what they must be: a row, a file, a message",
     "EnvError": "The token, the database or the file system failed",
 }
+LITERAL = r"""(?:"((?:\\.|[^"\\])*)"|`((?:\\.|[^`\\])*)`|\w+)"""
+BROWSER_ERROR = re.compile(
+    rf"""new \w+\(\s*"([a-z-]+\.[a-z0-9-]+)",\s*{LITERAL}(?:,\s*{LITERAL})?"""
+)
 HEAD = """# Errors
 
 Every error that Twinlock raises on purpose has a stable code. Match the code, never the message.
@@ -121,6 +128,24 @@ def raised(source: Path) -> list[Raised]:
     return found
 
 
+def raised_in_browser(source: Path) -> list[Raised]:
+    """Return the places under ``source`` that make an error in TypeScript, found by their form."""
+    found: list[Raised] = []
+    for path in sorted(source.rglob("*.ts")):
+        text = path.read_text(encoding="utf-8")
+        for match in BROWSER_ERROR.finditer(text):
+            code, *literals = match.groups(default="")
+            message, hint = (_filled("".join(literals[at : at + 2])) for at in (0, 2))
+            where = f"{path.relative_to(source.parent)}:{text.count(chr(10), 0, match.start()) + 1}"
+            found.append(Raised("Browser", code, message or "…", hint, where))
+    return found
+
+
+def _filled(text: str) -> str:
+    """Return a literal's text, with an ellipsis for what a template fills in."""
+    return re.sub(r"\$\{[^}]*\}", "…", text).replace('\\"', '"')
+
+
 def problems(found: list[Raised]) -> list[str]:
     """Return what keeps the list from being a contract: computed, malformed, two-faced codes."""
     said: list[str] = []
@@ -139,10 +164,12 @@ def _cell(text: str) -> str:
     return " ".join(text.split()).replace("|", "\\|")
 
 
-def table(found: list[Raised]) -> str:
+def table(found: list[Raised], in_browser: list[Raised]) -> str:
     """Return docs/errors.md. Of several places that raise one code, the first one's words count."""
+    shared = {item.code for item in found}
+    found = found + [item for item in in_browser if item.code not in shared]
     lines = [HEAD]
-    for family, meaning in FAMILIES.items():
+    for family, meaning in {**FAMILIES, "Browser": "Raised by the browser's code alone"}.items():
         first: dict[str, Raised] = {}
         for item in found:
             if item.family == family and item.code:
@@ -161,7 +188,7 @@ def main(arguments: list[str]) -> int:
     """Write the file, or compare it. Returns the exit code."""
     found = raised(SOURCE)
     said = problems(found)
-    text = table(found)
+    text = table(found, raised_in_browser(BROWSER_SOURCE))
     if "--check" in arguments:
         if not TARGET.exists() or TARGET.read_text(encoding="utf-8") != text:
             said.append("docs/errors.md differs from the source: run scripts/list_errors.py")

@@ -55,6 +55,15 @@ export function unknownSuite(what: string, value: unknown): TwinlockError {
   );
 }
 
+/** A KEM that only the program opens. */
+export function unsupportedKem(name: string): TwinlockError {
+  return new TwinlockError(
+    "agent.kem-unsupported",
+    `The agent in the browser opens nothing that is sealed with ${name}.`,
+    "Use the agent as a program: `twinlock release`.",
+  );
+}
+
 /** The member's keys are gone; nothing can be opened or signed. */
 export function lockedAgent(): TwinlockError {
   return new TwinlockError("agent.locked", "This agent is locked.", "Unlock it again to go on.");

@@ -4,7 +4,7 @@
 import { equal, hex, type Bytes } from "./bytes.ts";
 import { decodeContext, isAmong, shownLine, type DecodedContext } from "./context.ts";
 import { decodeCore, decodeHeader, type Core, type GroupLock, type LockHeader } from "./envelope.ts";
-import { TwinlockError } from "./errors.ts";
+import { TwinlockError, unsupportedKem } from "./errors.ts";
 import { checkHeads, follow, type Followed } from "./follow.ts";
 import { KEM_NAMES, DHKEM_P256 } from "./points.ts";
 import { sha256 } from "./primitives.ts";
@@ -110,13 +110,7 @@ export function wayInto(record: AskedRecord): GroupLock {
   const [first] = record.ways;
   const way = record.ways.find((lock) => lock.kem === DHKEM_P256);
   if (way !== undefined) return way;
-  if (first !== undefined) {
-    throw new TwinlockError(
-      "agent.kem-unsupported",
-      `The agent in the browser opens nothing that is sealed with ${KEM_NAMES[first.kem]}.`,
-      "Use the agent as a program: `twinlock release`.",
-    );
-  }
+  if (first !== undefined) throw unsupportedKem(KEM_NAMES[first.kem]);
   if (record.shared.length > 0) {
     throw new TwinlockError(
       "release.share-missing",

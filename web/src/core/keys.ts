@@ -8,7 +8,7 @@
  */
 import { Aes256Gcm, CipherSuite, DhkemP256HkdfSha256, HkdfSha256 } from "@hpke/core";
 import { concat, type Bytes } from "./bytes.ts";
-import { notAuthentic, TwinlockError } from "./errors.ts";
+import { notAuthentic, TwinlockError, unsupportedKem } from "./errors.ts";
 import { DHKEM_P256, KEM_NAMES, type Kem } from "./points.ts";
 import { keyId, sign, subtle } from "./primitives.ts";
 
@@ -87,12 +87,7 @@ export class SigningKey {
 
 /** Throw `agent.kem-unsupported` for a KEM that only the program opens. */
 export function requireSupported(kem: Kem): void {
-  if (kem === DHKEM_P256) return;
-  throw new TwinlockError(
-    "agent.kem-unsupported",
-    `The agent in the browser opens nothing that is sealed with ${KEM_NAMES[kem]}.`,
-    "Use the agent as a program: `twinlock release`.",
-  );
+  if (kem !== DHKEM_P256) throw unsupportedKem(KEM_NAMES[kem]);
 }
 
 async function derive(seed: Bytes): Promise<Derived> {
