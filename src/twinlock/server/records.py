@@ -34,9 +34,12 @@ from twinlock.core.opening import PreparedRecord, prepare_record, verify_author
 from twinlock.core.ports import OuterSuite, Part
 from twinlock.core.primitives import TAG_SIZE, RunningSha256, verify
 from twinlock.errors import CallerError, DataError, EnvError, not_authentic
+from twinlock.server.memory import Proved, ReadMemory, memory_key
 
 FILE_MAGIC: Final = b"TWF\x01"
 _SIGNATURE_SIZE: Final = 64
+_HEAD_SIZE: Final = 2048
+"""About what a record in memory takes beside its ciphertext."""
 _FULL: Final = segments.SEGMENT_SIZE + TAG_SIZE
 
 
@@ -143,11 +146,15 @@ class FileContent:
 
 @dataclass(frozen=True, slots=True)
 class RecordReader:
-    """Reads stored records for one deployment, against one look at its groups."""
+    """Reads stored records for one deployment, against one look at its groups.
+
+    ``memory`` holds what was proved before; who may author is looked at each time.
+    """
 
     deployment_id: bytes
     accept: frozenset[OuterSuite]
     states: Mapping[bytes, GroupState]
+    memory: ReadMemory = field(default_factory=ReadMemory, repr=False)
 
     def read(self, context: Context, stored: Stored) -> ReadRecord:
         """Read and check one record.
@@ -174,14 +181,23 @@ class RecordReader:
         )
 
     def _value(self, context: Context, raw: bytes, stored: bytes) -> ReadRecord:
+        column, key = _column(context), memory_key((raw, stored))
+        known = self._known(context, key)
+        if known is not None:
+            return known
         head, sealed = decode_value(stored)
-        return self._checked(context, raw, head, {_column(context): sealed})
+        return self._checked(context, raw, head, {column: sealed}, key)
 
     def _row(self, context: Context, raw: bytes, stored: SealedRow) -> ReadRecord:
         require_row(context, stored.cells)
+        named = (part for column, cell in stored.cells.items() for part in (column.encode(), cell))
+        key = memory_key((raw, stored.head, *named))
+        known = self._known(context, key)
+        if known is not None:
+            return known
         head = decode_row_head(stored.head)
         cells = {column: decode_cell(cell, head) for column, cell in stored.cells.items()}
-        return self._checked(context, raw, head, cells)
+        return self._checked(context, raw, head, cells, key)
 
     def _adopted(self, context: Context, raw: bytes, stored: AdoptedRow) -> ReadRecord:
         require_row(context, stored.cells)
@@ -191,13 +207,24 @@ class RecordReader:
             verify_cell(adopted, raw, column, cell, writer)
         return ReadRecord(context, prepare_adopted(adopted, raw, stored.cells), locks)
 
+    def _known(self, context: Context, key: bytes) -> ReadRecord | None:
+        """Return a record whose very bytes were proved before, if its writer still is the one."""
+        proved = self.memory.recall(key)
+        if proved is None:
+            return None
+        locks, writer = self._authorised(proved.prepared.head)
+        return ReadRecord(context, proved.prepared, locks) if writer == proved.writer else None
+
     def _checked(
-        self, context: Context, raw: bytes, head: Head, fields: Mapping[str, Field]
+        self, context: Context, raw: bytes, head: Head, fields: Mapping[str, Field], key: bytes
     ) -> ReadRecord:
         locks, writer = self._authorised(head)
         for column, sealed in fields.items():
             verify_author(head, raw, column, sealed, writer)
-        return ReadRecord(context, prepare_record(head, raw, fields), locks)
+        prepared = prepare_record(head, raw, fields)
+        size = len(head.outer) + sum(len(sealed.ciphertext) for sealed in fields.values())
+        self.memory.keep(key, Proved(prepared, writer, _HEAD_SIZE + size))
+        return ReadRecord(context, prepared, locks)
 
     def _file(self, context: Context, raw: bytes, path: Path) -> ReadRecord:
         head, content, signature = read_file_head(path)

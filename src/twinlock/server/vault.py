@@ -30,6 +30,7 @@ from twinlock.server.ceremony import Ceremony
 from twinlock.server.config import Config, load_config
 from twinlock.server.groups import Group, GroupBook
 from twinlock.server.legacy import LegacyData, LegacyRow, LegacySource
+from twinlock.server.memory import ReadMemory
 from twinlock.server.opened import Opened
 from twinlock.server.pins import FilePins, Pins
 from twinlock.server.records import (
@@ -80,6 +81,7 @@ class Vault:
         self._statements: list[Statement] = []
         self._read_at = 0
         self._lock = threading.RLock()
+        self._memory = ReadMemory()
         self._groups = GroupBook(config.deployment_id, store, pins, lambda: self.directory)
         self._transport = TransportKeys(
             config.deployment_id, lambda: self.token, lambda: self.directory, clock
@@ -340,7 +342,7 @@ class Vault:
         if groups is not None:
             wanted = {group.group_id for group in groups}
             states = {group_id: s for group_id, s in states.items() if group_id in wanted}
-        reader = RecordReader(self._config.deployment_id, self._config.accept, states)
+        reader = RecordReader(self._config.deployment_id, self._config.accept, states, self._memory)
         asked = []
         for context, stored in items:
             try:
