@@ -174,4 +174,6 @@ class Exchange:
 
     def _lend(self, items: Any, opened: list[Opened]) -> None:
         for key, found in zip(items, opened, strict=True):
-            self._opened[key] = LentOpened(found.context, found.error, found._values, self.scope)
+            values = dict(found._values)
+            self.scope.forget_at_end(values)
+            self._opened[key] = LentOpened(found.context, found.error, values, self.scope)
