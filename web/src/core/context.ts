@@ -1,5 +1,5 @@
 /** The context of a ciphertext: what it belongs to (R-CTX-1 to R-CTX-8). */
-import { bigEndian, copy, equal, fromHex, hex, textOf, toBigInt, utf8, type Bytes } from "./bytes.ts";
+import { bigEndian, copy, fromHex, hex, textOf, toBigInt, utf8, type Bytes } from "./bytes.ts";
 import { decodeLabelled, encode, takeBytes, takeText, takeUint, type Uint } from "./cbor.ts";
 import { TwinlockError } from "./errors.ts";
 import { harmless, isNfc, isPrintable } from "./text.ts";
@@ -148,9 +148,4 @@ function requireNfc(text: string): void {
 function isNumber(value: unknown, bits: bigint): boolean {
   const whole = typeof value === "bigint" || Number.isSafeInteger(value);
   return whole && (value as Uint) >= 0 && BigInt(value as Uint) < 1n << bits;
-}
-
-/** Whether one of `encodings` is `raw`. */
-export function isAmong(raw: Bytes, encodings: readonly Bytes[]): boolean {
-  return encodings.some((encoding) => equal(encoding, raw));
 }

@@ -2,7 +2,7 @@
 // server is believed (R-AGENT-1 to R-AGENT-6).
 
 import { equal, hex, type Bytes } from "./bytes.ts";
-import { decodeContext, isAmong, shownLine, type DecodedContext } from "./context.ts";
+import { decodeContext, shownLine, type DecodedContext } from "./context.ts";
 import { decodeCore, decodeHeader, type Core, type GroupLock, type LockHeader } from "./envelope.ts";
 import { TwinlockError, unsupportedKem } from "./errors.ts";
 import { checkHeads, follow, type Followed } from "./follow.ts";
@@ -89,8 +89,9 @@ export function checkFresh(message: RequestMessage, now: number): void {
 
 /** Throw `request.unexpected` unless every context asked for is among `expected` encodings. */
 export function checkExpected(records: readonly AskedRecord[], expected: readonly Bytes[]): void {
+  const allowed = new Set(expected.map(hex));
   for (const { contextRaw, context } of records) {
-    if (!isAmong(contextRaw, expected)) {
+    if (!allowed.has(hex(contextRaw))) {
       throw new TwinlockError(
         "request.unexpected",
         `The server asks for ${shownLine(context)}, which you did not ask for.`,
