@@ -106,7 +106,7 @@ def test_a_member_joins_with_an_invitation_that_the_program_accepted(
 
 
 def test_both_agents_read_the_state_that_the_other_wrote(peer: Peer, world: World) -> None:
-    """R-AGENT-8: one chain of releases, one ledger, whichever of the two answers."""
+    """R-AGENT-10: one chain of releases, one ledger, whichever of the two answers."""
     path = world.founding.folder / "kim.member"
     for turn in (1, 2):
         assert world.opened(world.asked_for(), MemoryMember(unlocked(world, "kim"), []))[0].ok
