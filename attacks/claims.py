@@ -95,6 +95,13 @@ _ROWS: Final = (
         "nothing that is sealed; no request of the user is answered or repeated",
     ),
     Claim(
+        "agent-origin",
+        "scripts in the application's pages, its server too, while a member's agent is unlocked on "
+        "an origin of its own",
+        "exactly the DEKs that the agent releases meanwhile: within its budget, or with a click of "
+        "its member in its own window; no key, no file, no decision",
+    ),
+    Claim(
         "boundaries",
         "whoever can send bytes",
         "a refusal with a stable code, fast and in bounded memory; never ciphertext, an empty "
