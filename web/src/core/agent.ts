@@ -1,17 +1,16 @@
 // The agent: a member's side of a release. It needs no token, no PIN and no database.
 
-import { copy, equal, hex, type Bytes } from "./bytes.ts";
-import { countByGroup, openAll, wrapAll, type OpenedLock } from "./answer.ts";
-import { encodeContext, type Context } from "./context.ts";
+import { copy, equal, type Bytes } from "./bytes.ts";
+import { askedByGroup, countByGroup, openAll, wrapAll, type OpenedLock } from "./answer.ts";
+import { encodeContext } from "./context.ts";
 import { unlockAny, type MemberKeys } from "./enrolment.ts";
 import { lockedAgent, TwinlockError } from "./errors.ts";
 import { checkExpected, checkFresh, examine, SESSION_LIFE, type ExaminedRequest } from "./examine.ts";
-import { deviceKeyFactor, passphraseFactor, type Factor } from "./factors.ts";
 import { follow } from "./follow.ts";
 import { GroupKeys } from "./group-keys.ts";
-import { decodeKeyFile } from "./keyfile.ts";
+import { Limits, textOf, type Reason } from "./limits.ts";
 import { headOf } from "./membership/log.ts";
-import { allowsAgent, type Placement, type Policy } from "./membership/policy.ts";
+import { factorsOf, type AgentStatus, type Releasing, type Unlocking } from "./options.ts";
 import { random, sha256 } from "./primitives.ts";
 import { encodeRelease, signMessage } from "./release.ts";
 import { decodeBundle, decodeGroupBundle, encodeHello } from "./request.ts";
@@ -27,50 +26,13 @@ import {
 
 const SESSION_RENEWAL = SESSION_LIFE / 2;
 const KEPT_SESSIONS = 8;
-const DEFAULT_BUDGET_PER_HOUR = 10_000;
-
-/** What unlocks a member. Give all factors of one of its enrolments and no others. */
-export interface Unlocking {
-  /** The bytes of NAME.member. */
-  readonly state: Uint8Array;
-  /** The text of the device key file, where the enrolment has one. */
-  readonly deviceKeyFile?: Uint8Array | null | undefined;
-  /** The passphrase; an empty one counts as none. */
-  readonly passphrase?: string | null | undefined;
-  /** Where this agent runs; groups may refuse it. */
-  readonly placement?: Placement | undefined;
-  /** DEKs that this agent releases by itself within an hour; groups may set it lower. */
-  readonly budgetPerHour?: number | undefined;
-  /** Seconds since 1970. */
-  readonly clock?: (() => number) | undefined;
-}
-
-/** What a release depends on beside the request. */
-export interface Releasing {
-  /** Asked when a budget or a group's policy needs the member's own decision. */
-  readonly approve?: ((examined: Examined, reason: string) => boolean | Promise<boolean>) | undefined;
-  /** The contexts that the user opened; anything else is refused. */
-  readonly expect?: readonly Context[] | undefined;
-}
-
-/** What an agent counts: all releases so far; per group, DEKs of the last hour and the limit. */
-export interface AgentStatus {
-  readonly releases: number;
-  readonly groups: readonly { readonly id: Bytes; readonly used: number; readonly limit: number }[];
-}
-
-interface Reason {
-  readonly groupId: string;
-  readonly text: string;
-}
 
 /** A member's unlocked agent. Calls may overlap; those that change its state take turns. */
 export class Agent {
   readonly #state: MemberState;
   #keys: MemberKeys | null;
   readonly #groupKeys: GroupKeys;
-  readonly #placement: Placement;
-  readonly #budget: number;
+  readonly #limits: Limits;
   readonly #clock: () => number;
   #turn: Promise<unknown> = Promise.resolve();
 
@@ -78,8 +40,7 @@ export class Agent {
     this.#state = state;
     this.#keys = keys;
     this.#groupKeys = new GroupKeys(state.memberId, keys);
-    this.#placement = options.placement ?? "own-origin-or-program";
-    this.#budget = options.budgetPerHour ?? DEFAULT_BUDGET_PER_HOUR;
+    this.#limits = new Limits(state.ledger, options.placement, options.budgetPerHour);
     this.#clock = options.clock ?? (() => Math.floor(Date.now() / 1000));
   }
 
@@ -110,7 +71,7 @@ export class Agent {
     const now = this.#clock();
     return [...this.#state.groups].map(([id, known]) =>
       shownGroup(known, this.#state.memberId, {
-        limit: this.#limit(known.state.policy),
+        limit: this.#limits.limit(known.state.policy),
         used: this.#state.ledger.withinHour(id, now),
       }),
     );
@@ -151,7 +112,7 @@ export class Agent {
         agentNonce: nonce,
         sessionHash,
         heads: [...this.#state.groups.values()].map((known) => headOf(known.state)),
-        placement: this.#placement,
+        placement: this.#limits.placement,
       });
     });
   }
@@ -172,7 +133,7 @@ export class Agent {
   /** Check a request and say what it asks for. Opens nothing. Throws like `release`. */
   async examine(bundle: Uint8Array): Promise<Examined> {
     const examined = await this.#examine(bundle);
-    return shownRequest(examined, this.#reasons(examined, demand(examined)).map(textOf));
+    return shownRequest(examined, this.#reasons(examined, askedByGroup(examined)).map(textOf));
   }
 
   /**
@@ -235,6 +196,10 @@ export class Agent {
     });
   }
 
+  #reasons(examined: ExaminedRequest, counts: ReadonlyMap<string, number>): Reason[] {
+    return this.#limits.reasons(examined.groups, counts, this.#clock());
+  }
+
   async #sign(
     examined: ExaminedRequest,
     opened: readonly OpenedLock[],
@@ -268,33 +233,6 @@ export class Agent {
     state.auditHead = examined.auditHead;
     state.ledger.spend(counts, now);
     return signed;
-  }
-
-  #reasons(examined: ExaminedRequest, counts: ReadonlyMap<string, number>): Reason[] {
-    const now = this.#clock();
-    return [...counts].flatMap(([groupId, count]) => {
-      const { policy, name } = examined.groups.get(groupId)!.state;
-      const text = this.#reasonToAsk(policy, name, this.#state.ledger.withinHour(groupId, now), count);
-      return text === null ? [] : [{ groupId, text }];
-    });
-  }
-
-  #reasonToAsk(policy: Policy, name: string, used: number, count: number): string | null {
-    if (!allowsAgent(policy, this.#placement)) {
-      throw new TwinlockError(
-        "release.placement",
-        `Group ${name} allows no agent that runs here (${this.#placement}).`,
-        "Use the agent as a program or on its own origin.",
-      );
-    }
-    if (policy.clickEach) return `group ${name} wants a click for every release`;
-    const limit = this.#limit(policy);
-    if (used + count <= limit) return null;
-    return `${used + count} records of group ${name} in an hour, budget ${limit}`;
-  }
-
-  #limit({ budgetPerHour }: Policy): number {
-    return Math.min(this.#budget, budgetPerHour ?? Infinity);
   }
 
   // --- state ---------------------------------------------------------------------------------
@@ -335,25 +273,4 @@ export class Agent {
     if (this.#keys === null) throw lockedAgent();
     return this.#keys;
   }
-}
-
-async function factorsOf({ deviceKeyFile, passphrase }: Unlocking): Promise<Factor[]> {
-  const factors: Factor[] = [];
-  if (deviceKeyFile) factors.push(deviceKeyFactor(await decodeKeyFile("device-key", deviceKeyFile)));
-  if (passphrase) factors.push(passphraseFactor(passphrase));
-  return factors;
-}
-
-/** How many DEKs are asked for through each group that opens them; what nobody opens, apart. */
-function demand(examined: ExaminedRequest): Map<string, number> {
-  const counts = new Map<string, number>();
-  for (const { ways, shared } of examined.records) {
-    const id = ways[0] === undefined ? shared[0] : hex(ways[0].groupId);
-    if (id !== undefined) counts.set(id, (counts.get(id) ?? 0) + 1);
-  }
-  return counts;
-}
-
-function textOf(reason: Reason): string {
-  return reason.text;
 }

@@ -1,7 +1,7 @@
 // Answering a request: opening locks and wrapping release keys for the token.
 
 import { hex, type Bytes } from "./bytes.ts";
-import { wayInto, type ExaminedRequest } from "./examine.ts";
+import { wayInto, type AskedRecord, type ExaminedRequest } from "./examine.ts";
 import type { GroupKeys } from "./group-keys.ts";
 import { openLock } from "./locks.ts";
 import { random, rsaEncrypt, sha256, wrapKeys } from "./primitives.ts";
@@ -15,13 +15,24 @@ export interface OpenedLock {
   readonly lockDigest: Bytes;
 }
 
-/** How many DEKs a request asks for through each group (ids in hexadecimal). Throws as `wayInto`. */
-export function countByGroup(request: ExaminedRequest): Map<string, number> {
+/** The group through which a record is asked for, whether or not this agent can open it. */
+export function firstGroup({ ways: [way], shared: [share] }: AskedRecord): string | undefined {
+  return way === undefined ? share : hex(way.groupId);
+}
+
+/** How many DEKs a request asks for through each group (ids in hexadecimal), for showing it. */
+export function askedByGroup({ records }: ExaminedRequest): Map<string, number> {
+  return counted(records.flatMap((record) => firstGroup(record) ?? []));
+}
+
+/** How many DEKs this agent opens through each group (ids in hexadecimal). Throws as `wayInto`. */
+export function countByGroup({ records }: ExaminedRequest): Map<string, number> {
+  return counted(records.map((record) => hex(wayInto(record).groupId)));
+}
+
+function counted(ids: readonly string[]): Map<string, number> {
   const counts = new Map<string, number>();
-  for (const record of request.records) {
-    const id = hex(wayInto(record).groupId);
-    counts.set(id, (counts.get(id) ?? 0) + 1);
-  }
+  for (const id of ids) counts.set(id, (counts.get(id) ?? 0) + 1);
   return counts;
 }
 

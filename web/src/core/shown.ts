@@ -1,7 +1,8 @@
 // What an agent shows: plain values for a page. All texts that come from a request or a log are made
 // harmless: nothing in them moves, hides or adds a line (R-AGENT-5, R-CTX-8).
 
-import { hex, type Bytes } from "./bytes.ts";
+import { askedByGroup, firstGroup } from "./answer.ts";
+import type { Bytes } from "./bytes.ts";
 import type { Uint } from "./cbor.ts";
 import { shownRecord } from "./context.ts";
 import type { AskedRecord, ExaminedRequest } from "./examine.ts";
@@ -79,11 +80,7 @@ export function shownGroup(
 }
 
 export function shownRequest(request: ExaminedRequest, reasons: readonly string[]): Examined {
-  const counts = new Map<string, number>();
-  for (const record of request.records) {
-    const id = firstGroup(record);
-    if (id !== undefined) counts.set(id, (counts.get(id) ?? 0) + 1);
-  }
+  const counts = askedByGroup(request);
   const groups = [...counts].map(([id, count]) => {
     const { state, verified } = request.groups.get(id)!;
     return { id: state.groupId, name: harmless(state.name), verified, count };
@@ -110,10 +107,6 @@ function shownAsked(request: ExaminedRequest, record: AskedRecord): RecordShown 
     version: context.version,
     group: id === undefined ? null : harmless(request.groups.get(id)!.state.name),
   };
-}
-
-function firstGroup({ ways: [way], shared: [share] }: AskedRecord): string | undefined {
-  return way === undefined ? share : hex(way.groupId);
 }
 
 function warningsOf(request: ExaminedRequest, ids: readonly string[]): string[] {

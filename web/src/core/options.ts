@@ -1,0 +1,46 @@
+// What an agent is given, and what it counts.
+
+import type { Bytes } from "./bytes.ts";
+import type { Context } from "./context.ts";
+import { deviceKeyFactor, passphraseFactor, type Factor } from "./factors.ts";
+import { decodeKeyFile } from "./keyfile.ts";
+import type { Placement } from "./membership/policy.ts";
+import type { Examined } from "./shown.ts";
+
+/** What unlocks a member. Give all factors of one of its enrolments and no others. */
+export interface Unlocking {
+  /** The bytes of NAME.member. */
+  readonly state: Uint8Array;
+  /** The text of the device key file, where the enrolment has one. */
+  readonly deviceKeyFile?: Uint8Array | null | undefined;
+  /** The passphrase; an empty one counts as none. */
+  readonly passphrase?: string | null | undefined;
+  /** Where this agent runs; groups may refuse it. */
+  readonly placement?: Placement | undefined;
+  /** DEKs that this agent releases by itself within an hour; groups may set it lower. */
+  readonly budgetPerHour?: number | undefined;
+  /** Seconds since 1970. */
+  readonly clock?: (() => number) | undefined;
+}
+
+/** What a release depends on beside the request. */
+export interface Releasing {
+  /** Asked when a budget or a group's policy needs the member's own decision. */
+  readonly approve?: ((examined: Examined, reason: string) => boolean | Promise<boolean>) | undefined;
+  /** The contexts that the user opened; anything else is refused. */
+  readonly expect?: readonly Context[] | undefined;
+}
+
+/** What an agent counts: all releases so far; per group, DEKs of the last hour and the limit. */
+export interface AgentStatus {
+  readonly releases: number;
+  readonly groups: readonly { readonly id: Bytes; readonly used: number; readonly limit: number }[];
+}
+
+/** The factors that are given. Throws `key-file.damaged`. */
+export async function factorsOf({ deviceKeyFile, passphrase }: Unlocking): Promise<Factor[]> {
+  const factors: Factor[] = [];
+  if (deviceKeyFile) factors.push(deviceKeyFactor(await decodeKeyFile("device-key", deviceKeyFile)));
+  if (passphrase) factors.push(passphraseFactor(passphrase));
+  return factors;
+}
