@@ -33,3 +33,12 @@ class PackedLayout(LegacyLayout):
 
 
 NO_LAYOUT = 7
+
+
+class ReversedLayout(LegacyLayout):
+    """Content that only this code reads: it stands backwards."""
+
+    def plaintexts(self, row: Row) -> Mapping[str, bytes]:
+        if row["old"] == "broken":
+            raise ValueError("secret text of the row")
+        return {} if row["old"] is None else {"diagnosis": row["old"][::-1].encode()}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -114,22 +115,28 @@ def place_at(
     url: str,
     *,
     rows: int,
-    key_id: bytes,
+    key_id: bytes | None = None,
     unwrap: bool = True,
     migrated: bool = True,
-    change: Any = lambda text: text,
+    change: Callable[[str], str] = lambda text: text,
     **old: Any,
 ) -> Iterator[Place]:
-    """Make the old application's database with rows; ``change`` edits ``adopt.toml``."""
+    """Make the old application's database with rows; ``change`` edits ``adopt.toml``.
+
+    ``old`` goes to ``OldApplication``.
+    """
     token = world.vault.token
     assert isinstance(token, Pkcs11Token)
+    key_id = key_id or os.urandom(6)
     public = make_old_key(token, key_id, unwrap=unwrap)
     (folder / "old-key.pem").write_bytes(public)
     application = OldApplication(url, public, **old)
     application.create_table()
     application.insert(1, rows)
     path = write_adopt_toml(folder, url, key_id)
-    path.write_text(change(path.read_text()))
+    # Its own name, since a column's state stands in the log of a group that tests share.
+    named = path.read_text().replace('name = "patient"', f'name = "patient-{key_id.hex()}"')
+    path.write_text(change(named))
     adoption: Adoption = load_adoption(path)
     if migrated:
         with open_site(adoption, world.vault) as before:

@@ -38,8 +38,8 @@ Key = tuple[Any, ...]
 class AppTable:
     """A table of the application. ``sql`` has those columns that adoption reads or writes.
 
-    ``missing`` are target columns that are not there yet; ``gone`` are old columns that are not
-    there any more, which read as NULL.
+    ``missing`` are target columns that are not there yet, ``gone`` old columns that are not there
+    any more; in rows they are NULL.
     """
 
     settings: TableSettings
@@ -99,7 +99,8 @@ class AppTable:
         """Return the query for the next rows behind ``after``, in the key's order."""
         chosen: list[ColumnElement[Any]] = [self.sql.c[name] for name in columns]
         if not columns:
-            chosen = [*self.sql.c, *(null().label(name) for name in self.gone)]
+            there = [column for column in self.sql.c if column.name not in self.missing]
+            chosen = [*there, *(null().label(name) for name in (*self.missing, *self.gone))]
         behind = self.after(after)
         conditions = where if behind is None else (*where, behind)
         return select(*chosen).where(*conditions).order_by(*self.key_columns).limit(limit)

@@ -21,6 +21,7 @@ from twinlock.errors import CallerError, DataError, EnvError, TwinlockError
 from twinlock.server.vault import Vault
 
 _NAMED: Final = 5
+_NO_DEK: Final = ("legacy.dek", "token.unsupported")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +79,13 @@ def try_in_token(
     try:
         refused |= _rewrapped(vault, key, items, allow_host_dek)
     except (CallerError, EnvError) as error:
-        if not error.code.startswith("legacy."):
+        if not error.code.startswith("legacy.") and error.code != "token.unsupported":
             raise
         refused |= dict.fromkeys(items, error)
-    if items and all(_is(refused.get(at), "legacy.dek") for at in items):
-        refused |= dict.fromkeys(items, _other_hash(vault, name, key, items, allow_host_dek))
+    # No DEK opened, or the token has no such OAEP: another hash may be the right one.
+    if items and all(_is(refused.get(at), *_NO_DEK) for at in items):
+        other = _other_hash(vault, name, key, items, allow_host_dek)
+        refused |= dict.fromkeys(items, other or refused[next(iter(items))])
     return Trial(name, len(rows), len(rows) - len(refused), _grouped(table, rows, refused))
 
 
@@ -129,8 +132,8 @@ def _rewrapped(
 
 def _other_hash(
     vault: Vault, name: str, key: LegacyKey, items: Mapping[int, Rewrap], allow_host_dek: bool
-) -> TwinlockError:
-    """No DEK opened at all: see whether another OAEP would have opened them."""
+) -> TwinlockError | None:
+    """See whether the DEKs open with other OAEP hashes; returns None if they do not."""
     for oaep_hash in OAEP_HASHES:
         for mgf_hash in OAEP_HASHES:
             other = replace(key, oaep_hash=oaep_hash, mgf_hash=mgf_hash)
@@ -147,15 +150,11 @@ def _other_hash(
                     f"{key.mgf}, but with {oaep_hash} and {mgf_hash}.",
                     hint=f"Set oaep-hash = {oaep_hash!r}, mgf-hash = {mgf_hash!r} in adopt.toml.",
                 )
-    return DataError(
-        "legacy.dek",
-        f"No DEK of the sample opens with the old key {name}.",
-        hint="Check its public key, OAEP hashes and label, and the DEK's column and encoding.",
-    )
+    return None
 
 
-def _is(error: TwinlockError | None, code: str) -> bool:
-    return error is not None and error.code == code
+def _is(error: TwinlockError | None, *codes: str) -> bool:
+    return error is not None and error.code in codes
 
 
 def _grouped(
