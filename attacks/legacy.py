@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
 TABLE: Final = "old-patient"
 COLUMNS: Final = ("diagnosis", "medication")
-_AAD: Final = b"old application"
-_KEY: Final = "old"
+AAD: Final = b"old application"
+KEY: Final = "old"
 
 
 def _place(number: int, locks: str, reader: str) -> Place:
@@ -77,7 +77,7 @@ class OldApplication:
 
     def use(self, vault: Vault | None = None) -> None:
         """Tell a vault of the old data, as every process of the application does when it starts."""
-        source = LegacySource(self.world.groups["ward"], {_KEY: self.key}, allow_host_dek=True)
+        source = LegacySource(self.world.groups["ward"], {KEY: self.key}, allow_host_dek=True)
         (vault or self.world.vault).use_legacy(source)
 
     def set_column(self, column: str, state: ColumnState) -> None:
@@ -126,13 +126,13 @@ class OldApplication:
 def legacy_row(key: LegacyKey, dek: bytes, content: Mapping[str, bytes]) -> LegacyRow:
     """What the old application stored: made with the public key alone."""
     cells = {column: old_cell(dek, plaintext) for column, plaintext in content.items()}
-    return LegacyRow(rsa_oaep_encrypt(key.public, key.oaep_hash, dek), _KEY, cells)
+    return LegacyRow(rsa_oaep_encrypt(key.public, key.oaep_hash, dek), KEY, cells)
 
 
 def old_cell(dek: bytes, plaintext: bytes) -> LegacyCell:
     """One ciphertext of the old application."""
     nonce = os.urandom(12)
-    return LegacyCell(nonce, gcm_seal(dek, nonce, plaintext, _AAD), _AAD)
+    return LegacyCell(nonce, gcm_seal(dek, nonce, plaintext, AAD), AAD)
 
 
 def make_key(world: World) -> LegacyKey:

@@ -115,21 +115,22 @@ def _signed_without_column(
     return _SIGNED(kid, core, context, "", parts, digest)
 
 
+CELLS_UNBOUND = Mutation(
+    "a cell is not bound to its column",
+    lambda: weakened(
+        (segments, "additional_data", _no_column),
+        (segments, "signed_data", _signed_without_column),
+    ),
+    rebuild=True,
+)
+
+
 @attack(
     id="swap-columns",
     claim="database-write",
     attack=1,
     says="two columns of a row, which share a DEK, change places; also signed anew",
-    mutations=[
-        Mutation(
-            "a cell is not bound to its column",
-            lambda: weakened(
-                (segments, "additional_data", _no_column),
-                (segments, "signed_data", _signed_without_column),
-            ),
-            rebuild=True,
-        )
-    ],
+    mutations=[CELLS_UNBOUND],
 )
 def swap_columns(world: World, trial: Trial) -> None:
     """Without and with the writer key."""
