@@ -17,6 +17,7 @@ from bench.figures import Figure
 from bench.measures import Effort, measure_all
 from bench.network import calls_per_record, page_of_50
 from bench.plots import draw
+from bench.web import web
 from bench.world import make_world
 
 HERE = Path(__file__).parent
@@ -26,21 +27,28 @@ def main() -> int:
     """Measure, write the results, print them."""
     parser = argparse.ArgumentParser(prog="bench")
     parser.add_argument("--quick", action="store_true", help="fewer rounds: under a minute")
+    parser.add_argument("--web", action="store_true", help="the web page alone; others' stay")
     options = parser.parse_args()
     effort = Effort.quick() if options.quick else Effort.full()
     console = Console(stderr=True, highlight=False)
     with tempfile.TemporaryDirectory(prefix="twinlock-bench-") as folder:
         world = make_world(Path(folder))
         with console.status("measuring") as status:
-            results = measure_all(world, effort, lambda what: status.update(f"measuring {what}"))
-            status.update("measuring a token at the other end of a network")
-            results["token_calls_per_record.rsa_oaep"] = calls_per_record(world, "rsa-oaep")
-            results["token_calls_per_record.token_aes"] = calls_per_record(world, "token-aes")
-            results["page50_rtt1ms.ms"] = page_of_50(world, effort.rounds)
+            results: dict[str, Figure] = {}
+            if not options.web:
+                say = status.update
+                results |= measure_all(world, effort, lambda what: say(f"measuring {what}"))
+                status.update("measuring a token at the other end of a network")
+                results["token_calls_per_record.rsa_oaep"] = calls_per_record(world, "rsa-oaep")
+                results["token_calls_per_record.token_aes"] = calls_per_record(world, "token-aes")
+                results["page50_rtt1ms.ms"] = page_of_50(world, effort.rounds)
+            status.update("measuring a page of a web application")
+            results |= web(world, effort.rounds)
         world.vault.close()
     target = HERE / ("quick.json" if options.quick else "results.json")
-    target.write_text(json.dumps(_document(results), indent=2) + "\n", encoding="utf-8")
-    if not options.quick:
+    known = json.loads(target.read_text("utf-8")) if options.web and target.exists() else {}
+    target.write_text(json.dumps(known | _document(results), indent=2) + "\n", encoding="utf-8")
+    if not (options.quick or options.web):
         draw(results, HERE / "plots")
     _print(results)
     print(f"bench: {len(results)} figures in {target.relative_to(HERE.parent)}")
