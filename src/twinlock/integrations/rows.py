@@ -6,12 +6,14 @@ without knowing of requests. Plaintext lives in an ``OpenedScope`` and goes when
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Iterable, MutableMapping, Sequence
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Protocol, Self, runtime_checkable
 
 from twinlock.core.context import Context
-from twinlock.errors import CallerError
+from twinlock.errors import CallerError, TwinlockError
+from twinlock.server.legacy import LegacyRow
 from twinlock.server.opened import Opened
 from twinlock.server.records import Stored
 
@@ -68,6 +70,52 @@ class RowSource(Protocol):
     def view(self, opened: Sequence[Opened], scope: OpenedScope) -> Any:
         """Return the row as it is shown: ``opened`` holds the result of each item, in order."""
         ...
+
+
+@runtime_checkable
+class HasLegacy(Protocol):
+    """A ``RowSource`` whose row may hold what an old application wrote, in an adopted table."""
+
+    def legacy(self) -> tuple[Context, LegacyRow] | None:
+        """Return what the old key alone opens of the row, if anything."""
+        ...
+
+    def take_legacy(self, opened: Opened) -> None:
+        """Take the result, before ``view``."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class LegacyBatch:
+    """What one old key opens of several rows; no member is asked for it.
+
+    Give ``items`` to ``Vault.open_legacy``, and its results to ``take`` before the rows' views are
+    made. One batch per key, so that a row which names a key that is not there spoils no others.
+    """
+
+    sources: list[HasLegacy] = field(default_factory=list)
+    items: list[tuple[Context, LegacyRow]] = field(default_factory=list)
+
+    def take(self, opened: Sequence[Opened]) -> None:
+        """Hand the results to the rows, in order."""
+        for source, result in zip(self.sources, opened, strict=True):
+            source.take_legacy(result)
+
+    def refuse(self, error: TwinlockError) -> None:
+        """Have every row show an error in place of its values."""
+        self.take([Opened(context, error) for context, _ in self.items])
+
+
+def legacy_batches(sources: Iterable[RowSource]) -> list[LegacyBatch]:
+    """Return what the old keys open of rows, by key; usually one batch, or none."""
+    batches: dict[str, LegacyBatch] = {}
+    for source in sources:
+        item = source.legacy() if isinstance(source, HasLegacy) else None
+        if item is not None and isinstance(source, HasLegacy):
+            batch = batches.setdefault(item[1].key, LegacyBatch())
+            batch.sources.append(source)
+            batch.items.append(item)
+    return list(batches.values())
 
 
 @runtime_checkable

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from twinlock.errors import DataError, EnvError
+from twinlock.errors import CallerError, DataError, EnvError
 from twinlock.integrations.asgi.asks import Item, Terms
+from twinlock.integrations.rows import LegacyBatch
 from twinlock.server.asynchronous import AsyncVault
 from twinlock.server.opened import Opened
 from twinlock.server.requests import Request
@@ -51,6 +52,14 @@ class VaultCalls:
                 if error.code.startswith("format."):
                     raise malformed_release() from error
                 raise
+
+    async def open_legacy(self, batch: LegacyBatch) -> None:
+        """Open what rows of adopted tables hold under an old key. Raises EnvError."""
+        with self._place():
+            try:
+                batch.take(await self._vault.open_legacy(batch.items))
+            except CallerError as error:
+                batch.refuse(error)
 
     @contextmanager
     def _place(self) -> Iterator[None]:

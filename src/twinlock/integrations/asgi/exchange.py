@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
@@ -13,7 +13,7 @@ from twinlock.integrations.asgi.asks import Ask, Item, Key, Terms
 from twinlock.integrations.asgi.calls import VaultCalls
 from twinlock.integrations.asgi.pending import Pending
 from twinlock.integrations.asgi.wire import SAFE_METHODS
-from twinlock.integrations.rows import OpenedScope
+from twinlock.integrations.rows import LegacyBatch, OpenedScope
 from twinlock.server.opened import Opened
 from twinlock.server.requests import Request
 
@@ -88,11 +88,12 @@ class Exchange:
         self._rounds = 0
         self._one_at_a_time = asyncio.Lock()
         self._opened: dict[Key, Opened] = {}
+        self._legacy = False
 
     @property
     def sealed(self) -> bool:
         """True when something was opened, so that no cache may keep the answer."""
-        return bool(self._opened)
+        return bool(self._opened) or self._legacy
 
     def end(self) -> None:
         """End it: what was opened is gone."""
@@ -114,6 +115,13 @@ class Exchange:
                 else:
                     await self._ask(ask.terms, new)
             return [self._opened[key] for key in ask.keys]
+
+    async def open_legacy(self, batches: Iterable[LegacyBatch]) -> None:
+        """Open what rows of adopted tables hold under old keys, which needs no member."""
+        for batch in batches:
+            self.scope.require_live()
+            self._legacy = True
+            await self._calls.open_legacy(batch)
 
     def _note(self, ask: Ask, first: bool) -> None:
         """Note what is asked for, also what an earlier call's release opened already."""

@@ -13,7 +13,13 @@ from twinlock.core.context import Context
 from twinlock.errors import CallerError
 from twinlock.integrations.asgi.asks import Ask, Item, Terms
 from twinlock.integrations.asgi.exchange import SCOPE_KEY, Exchange
-from twinlock.integrations.rows import OpenedScope, RowSource, row_source
+from twinlock.integrations.rows import (
+    LegacyBatch,
+    OpenedScope,
+    RowSource,
+    legacy_batches,
+    row_source,
+)
 from twinlock.server.groups import Group
 from twinlock.server.opened import Opened
 from twinlock.server.records import Stored
@@ -74,6 +80,7 @@ class Releases:
         """
         plan = _Plan.of(rows)
         opened = await self._exchange.open(Ask.of(self._terms, plan.items), first=first)
+        await self._exchange.open_legacy(plan.legacy)
         return plan.views(opened, self._exchange.scope)
 
     async def open(
@@ -104,7 +111,9 @@ class SyncReleases:
     def opened(self, rows: Iterable[object], *, first: bool = False) -> list[Any]:
         """As ``Releases.opened``. Raises CallerError ``http.blocking`` on the event loop."""
         plan = _Plan.of(rows)
-        return plan.views(self.open(plan.items, first=first), self._exchange.scope)
+        opened = self.open(plan.items, first=first)
+        self._wait(self._exchange.open_legacy(plan.legacy))
+        return plan.views(opened, self._exchange.scope)
 
     def open(self, items: Iterable[tuple[Context, Stored]], *, first: bool = False) -> list[Opened]:
         """As ``Releases.open``. Raises CallerError ``http.blocking`` on the event loop."""
@@ -141,6 +150,11 @@ class _Plan:
             sources.append((source, len(own)))
             items += own
         return cls(sources, items)
+
+    @property
+    def legacy(self) -> list[LegacyBatch]:
+        """What no member has to release, in tables that are being adopted."""
+        return legacy_batches(source for source, _ in self.sources)
 
     def views(self, opened: Sequence[Opened], scope: OpenedScope) -> list[Any]:
         views, at = [], 0

@@ -10,7 +10,7 @@ from sqlalchemy.orm import MappedColumn, Session, mapped_column
 from twinlock.errors import CallerError
 from twinlock.integrations.sqlalchemy.codecs import Codec
 from twinlock.integrations.sqlalchemy.guard import refuse_misuse
-from twinlock.integrations.sqlalchemy.mapping import configure
+from twinlock.integrations.sqlalchemy.mapping import configure, mark_old_values
 from twinlock.integrations.sqlalchemy.source import row_source_of
 from twinlock.integrations.sqlalchemy.spec import INFO, SealedColumnSpec, SealedTable, To
 from twinlock.integrations.sqlalchemy.types import SealedColumn, SealedType
@@ -87,5 +87,7 @@ def _add_dek(owner: type, name: str) -> None:
     setattr(owner, name, mapped_column(LargeBinary, nullable=True, use_existing_column=True))
     owner.__twinlock_row__ = row_source_of  # type: ignore[attr-defined]
     event.listen(owner, "mapper_configured", configure, propagate=True)
+    event.listen(owner, "load", mark_old_values, propagate=True)
+    event.listen(owner, "refresh", mark_old_values, propagate=True)
     event.listen(owner, "before_insert", seal_new_row, propagate=True)
     event.listen(owner, "before_update", seal_changes, propagate=True)

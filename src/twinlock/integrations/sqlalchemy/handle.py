@@ -69,6 +69,30 @@ class Sealed(Generic[T]):
         )
 
 
+class OldValue(Sealed[Any]):
+    """The handle of a value in an adopted table that the old application wrote, in its columns.
+
+    ``row`` is the identity key of its row: it can be assigned to no other.
+    """
+
+    __slots__ = ("row",)
+
+    def __init__(self, row: object) -> None:
+        super().__init__(None)
+        self.row = row
+
+    def to_bytes(self) -> NoReturn:
+        """Raise ``sealed.use``: there are no sealed bytes."""
+        raise SealedUseError(
+            "sealed.use",
+            "This value is still where the old application wrote it.",
+            hint="Assign a value to seal it anew, or adopt the row.",
+        )
+
+    def __repr__(self) -> str:
+        return "Sealed(redacted)"
+
+
 def waiting(encoded: Secret) -> Sealed[Any]:
     """Return a handle whose value was encoded and waits for the flush."""
     return Sealed(encoded)
@@ -76,7 +100,7 @@ def waiting(encoded: Secret) -> Sealed[Any]:
 
 def waits(value: object) -> bool:
     """Return whether an attribute's value waits to be sealed."""
-    return isinstance(value, Sealed) and value._raw is None
+    return isinstance(value, Sealed) and value._raw is None and not isinstance(value, OldValue)
 
 
 def waiting_value(handle: Sealed[Any]) -> Any:

@@ -7,15 +7,18 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from sqlalchemy import event
+from sqlalchemy import event, inspect
 from sqlalchemy.orm import Mapper, configure_mappers
 
+from twinlock.adopt.layout import LegacyLayout
 from twinlock.core.context import Context, RecordId
 from twinlock.core.secret import Secret
 from twinlock.errors import CallerError
+from twinlock.integrations.sqlalchemy.adopted import AdoptedTable, adopted_table
 from twinlock.integrations.sqlalchemy.codecs import Codec, encode
 from twinlock.integrations.sqlalchemy.groups import Targets, targets
-from twinlock.integrations.sqlalchemy.handle import Sealed, waiting, waiting_value, waits
+from twinlock.integrations.sqlalchemy.handle import OldValue, Sealed, waiting, waiting_value, waits
+from twinlock.integrations.sqlalchemy.loading import UNLOADED
 from twinlock.integrations.sqlalchemy.spec import (
     SealedColumnSpec,
     SealedTable,
@@ -61,6 +64,15 @@ class SealedMapping:
     tenant: str | None
     version: str | None
     defaults: Mapping[str, Any]
+    adopted: AdoptedTable | None
+
+    def is_empty(self, now: Mapping[str, Any], key: str) -> bool:
+        """Return whether a row that holds ``now`` is known to have no value for an attribute.
+
+        In an adopted table that shows only once its old column is loaded.
+        """
+        content = None if self.adopted is None else self.adopted.contents.get(key)
+        return now.get(key, UNLOADED) is None and (content is None or content in now)
 
     @property
     def identity(self) -> tuple[str, ...]:
@@ -137,18 +149,37 @@ def configure(mapper: Mapper[Any], kind: type) -> None:
         _require_attribute(mapper, named)
     if table.version is not None and mapper.version_id_col is not None:
         _refuse_counted(mapper, table.version)
+    name = table.table or _table_name(mapper, table.dek)
     record = _record(mapper, table)
     early = {*record, table.tenant, table.version}
     found = SealedMapping(
-        table=table.table or _table_name(mapper, table.dek),
+        table=name,
         dek=table.dek,
         attributes=attributes,
         record=record,
         tenant=table.tenant,
         version=table.version,
         defaults=dict(_defaults(mapper, early)),
+        adopted=_adopted(mapper, table, name, attributes),
     )
     setattr(kind, _PLACE, found)
+
+
+def mark_old_values(row: Any, *_: object) -> None:
+    """Mark what the old application wrote in a row that was loaded or refreshed; an event."""
+    mapping = mapping_of(type(row))
+    if mapping.adopted is not None:
+        mapping.adopted.mark(row)
+
+
+def _adopted(
+    mapper: Mapper[Any], table: SealedTable, name: str, attributes: Mapping[str, SealedAttribute]
+) -> AdoptedTable | None:
+    if table.adopted is None:
+        return None
+    layout = table.adopted if isinstance(table.adopted, LegacyLayout) else table.adopted()
+    columns = {key: attribute.column for key, attribute in attributes.items()}
+    return adopted_table(mapper, layout, name, table.dek, columns)
 
 
 def _attribute(kind: type, key: str, spec: SealedColumnSpec, table: SealedTable) -> SealedAttribute:
@@ -222,6 +253,12 @@ def _refuse_counted(mapper: Mapper[Any], version: str) -> None:
 
 def _on_set(target: Any, value: Any, _old: Any, initiator: Any) -> Any:
     """Turn what is assigned into a handle: plain values are encoded and wait for the flush."""
+    if isinstance(value, OldValue) and value.row != inspect(target).key:
+        raise CallerError(
+            "sealed.foreign",
+            "A value that the old application wrote for another row cannot be assigned.",
+            hint="Open it, and assign what was opened.",
+        )
     if value is None or (isinstance(value, Sealed) and not waits(value)):
         return value
     if isinstance(value, records.Sealed):

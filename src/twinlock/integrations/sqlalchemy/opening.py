@@ -9,7 +9,8 @@ from typing import Any, overload
 
 from twinlock.agent.agent import Release
 from twinlock.core.context import Context
-from twinlock.integrations.rows import OpenedScope, RowSource, row_source
+from twinlock.errors import CallerError
+from twinlock.integrations.rows import OpenedScope, RowSource, legacy_batches, row_source
 from twinlock.server.asynchronous import AsyncVault
 from twinlock.server.groups import Group
 from twinlock.server.opened import Opened
@@ -67,10 +68,16 @@ class OpenedRows(_Opening):
 
     def __enter__(self) -> list[Any]:
         items = self._items()
-        if not items:
-            return self._views([])
-        request = self._vault.request(items, purpose=self._purpose, groups=self._groups)
-        return self._views(self._vault.open(request, self._answer(request)))
+        opened: list[Opened] = []
+        if items:
+            request = self._vault.request(items, purpose=self._purpose, groups=self._groups)
+            opened = self._vault.open(request, self._answer(request))
+        for batch in legacy_batches(self._sources):
+            try:
+                batch.take(self._vault.open_legacy(batch.items))
+            except CallerError as error:
+                batch.refuse(error)
+        return self._views(opened)
 
     def __exit__(
         self,
@@ -98,12 +105,18 @@ class AsyncOpenedRows(_Opening):
 
     async def __aenter__(self) -> list[Any]:
         items = self._items()
-        if not items:
-            return self._views([])
-        request = await self._vault.request(items, purpose=self._purpose, groups=self._groups)
-        answered = self._answer(request)
-        release = await answered if isawaitable(answered) else answered
-        return self._views(await self._vault.open(request, release))
+        opened: list[Opened] = []
+        if items:
+            request = await self._vault.request(items, purpose=self._purpose, groups=self._groups)
+            answered = self._answer(request)
+            release = await answered if isawaitable(answered) else answered
+            opened = await self._vault.open(request, release)
+        for batch in legacy_batches(self._sources):
+            try:
+                batch.take(await self._vault.open_legacy(batch.items))
+            except CallerError as error:
+                batch.refuse(error)
+        return self._views(opened)
 
     async def __aexit__(
         self,

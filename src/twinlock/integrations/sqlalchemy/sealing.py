@@ -12,7 +12,7 @@ from twinlock.errors import CallerError
 from twinlock.integrations.sqlalchemy.binding import Binding
 from twinlock.integrations.sqlalchemy.groups import Targets, resolve
 from twinlock.integrations.sqlalchemy.mapping import SealedMapping
-from twinlock.integrations.sqlalchemy.stored import stored_items
+from twinlock.integrations.sqlalchemy.stored import stored_row
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +87,13 @@ def require_own(binding: Binding, mapping: SealedMapping, row: Any, keys: set[st
     Their writer's signature covers the context, so it tells. Raises CallerError
     ``sealed.foreign``, or ``sealed.not-loaded`` where the row's wrapped DEK is not there to tell.
     """
-    items, errors = stored_items(mapping, row, keys)
-    for error in errors.values():
+    found = stored_row(mapping, row, keys)
+    for error in found.errors.values():
         raise error
-    request = binding.run(lambda: binding.vault.request([(i.context, i.stored) for i in items]))
+    items = [(item.context, item.stored) for item in found.items]
+    if not items:
+        return
+    request = binding.run(lambda: binding.vault.request(items))
     for asked in request.asked:
         if asked.error is not None:
             raise CallerError(

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any, NoReturn
 
 from twinlock.core.context import Context
 from twinlock.core.secret import Secret
 from twinlock.errors import CallerError, DataError, TwinlockError
 from twinlock.integrations.rows import OpenedScope
+from twinlock.integrations.sqlalchemy.adopted import not_adopted
 from twinlock.integrations.sqlalchemy.handle import SealedUseError
 from twinlock.integrations.sqlalchemy.mapping import SealedMapping, mapping_of
-from twinlock.integrations.sqlalchemy.stored import StoredItem, stored_items
+from twinlock.integrations.sqlalchemy.stored import StoredRow, stored_row
+from twinlock.server.legacy import LegacyRow
 from twinlock.server.opened import Opened
 from twinlock.server.records import Stored
 
@@ -22,27 +25,41 @@ class MappedRow:
     def __init__(self, row: Any) -> None:
         self._row = row
         self._mapping = mapping_of(type(row))
-        self._items: list[StoredItem] | None = None
-        self._errors: dict[str, TwinlockError] = {}
+        self._old: Opened | None = None
+
+    @cached_property
+    def _stored(self) -> StoredRow:
+        return stored_row(self._mapping, self._row, self._mapping.attributes)
 
     def items(self) -> Sequence[tuple[Context, Stored]]:
         """Return what to ask for: one item per DEK of the row.
 
         Raises CallerError ``sealed.not-loaded`` for a row that was expired and is out of reach.
         """
-        if self._items is None:
-            self._items, self._errors = stored_items(
-                self._mapping, self._row, self._mapping.attributes
-            )
-        return [(item.context, item.stored) for item in self._items]
+        return [(item.context, item.stored) for item in self._stored.items]
+
+    def legacy(self) -> tuple[Context, LegacyRow] | None:
+        """Return what the old key alone opens, in a table that is being adopted."""
+        legacy = self._stored.legacy
+        return None if legacy is None else (legacy.context, legacy.row)
+
+    def take_legacy(self, opened: Opened) -> None:
+        """Take what ``Vault.open_legacy`` returned for ``legacy``, before ``view``."""
+        self._old = opened
 
     def view(self, opened: Sequence[Opened], scope: OpenedScope) -> RowView:
         """Return the row as it is shown."""
-        self.items()
         values: dict[str, Secret] = {}
-        errors = dict(self._errors)
-        for item, result in zip(self._items or [], opened, strict=True):
-            for key, column in item.columns.items():
+        errors = dict(self._stored.errors)
+        results = [
+            (item.columns, result) for item, result in zip(self._stored.items, opened, strict=True)
+        ]
+        if self._stored.legacy is not None:
+            error = not_adopted(self._mapping.table)
+            old = self._old or Opened(self._stored.legacy.context, error)
+            results.append((self._stored.legacy.columns, old))
+        for columns, result in results:
+            for key, column in columns.items():
                 if result.error is None:
                     values[key] = result.data(column)
                 else:

@@ -10,6 +10,7 @@ from typing import Any, Final, get_args, get_origin, get_type_hints
 
 from sqlalchemy.orm import Mapped
 
+from twinlock.adopt.layout import LegacyLayout
 from twinlock.errors import CallerError
 from twinlock.integrations.sqlalchemy.codecs import Codec, codec_for
 from twinlock.integrations.sqlalchemy.groups import Groups
@@ -30,7 +31,9 @@ class SealedTable:
     ``table``: the stable name in contexts (default: the table's SQL name now; declare it before
     you rename the table). ``dek``: the column of the row's wrapped DEK. ``record``: the attributes
     that identify the row in contexts (default: the primary key). ``tenant`` and ``version`` name
-    attributes. ``to``: the groups of columns that name none.
+    attributes. ``to``: the groups of columns that name none. ``adopted``: for a table that is being
+    adopted, how its old columns are read, or what returns that when mappers are configured:
+    ``lambda: layout_of(load_adoption("adopt.toml").table("patient"))``.
     """
 
     table: str | None = None
@@ -39,6 +42,7 @@ class SealedTable:
     tenant: str | None = None
     version: str | None = None
     to: To | None = None
+    adopted: LegacyLayout | Callable[[], LegacyLayout] | None = None
 
 
 @dataclass(slots=True)

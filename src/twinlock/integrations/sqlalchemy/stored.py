@@ -1,25 +1,22 @@
-"""What a row has stored, as the vault takes it, without loading more than SQLAlchemy would."""
+"""What a row has stored, as the vault takes it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
-
-from sqlalchemy import inspect
-from sqlalchemy.util.concurrency import in_greenlet
 
 from twinlock.core.context import Context
 from twinlock.errors import CallerError, TwinlockError
-from twinlock.integrations.sqlalchemy.handle import Sealed, waits
+from twinlock.integrations.sqlalchemy.handle import OldValue, Sealed, waits
+from twinlock.integrations.sqlalchemy.loading import UNLOADED, loaded
 from twinlock.integrations.sqlalchemy.mapping import SealedMapping
-from twinlock.server.records import SealedRow, Stored
+from twinlock.server.legacy import LegacyRow
+from twinlock.server.records import AdoptedRow, SealedRow, Stored
 
 _CELL: Final = b"TWC"
-"""How a value under the row's DEK begins (SPEC section 4)."""
-
-UNLOADED: Final = object()
-"""Stands for a deferred attribute, which is not loaded by asking for it."""
+_ADOPTED: Final = b"TWA"
+"""How a value under the row's DEK and an adopted head begin (SPEC sections 4 and 22)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,73 +28,87 @@ class StoredItem:
     columns: Mapping[str, str]
 
 
-def loaded(row: Any, key: str) -> Any:
-    """Return an attribute's value, or UNLOADED.
+@dataclass(frozen=True, slots=True)
+class LegacyItem:
+    """What of a row the old key alone opens, and the columns by attribute key."""
 
-    An expired attribute is refreshed as by access to it. Raises CallerError ``sealed.not-loaded``
-    where that cannot be done: in an AsyncSession, or outside of any.
+    context: Context
+    row: LegacyRow
+    columns: Mapping[str, str]
+
+
+@dataclass(slots=True)
+class StoredRow:
+    """A row taken apart: one item per DEK, legacy values, and errors of what is in neither."""
+
+    items: list[StoredItem] = field(default_factory=list)
+    legacy: LegacyItem | None = None
+    errors: dict[str, TwinlockError] = field(default_factory=dict)
+
+
+def stored_row(mapping: SealedMapping, row: Any, keys: Iterable[str]) -> StoredRow:
+    """Take these attributes of a row apart.
+
+    NULL attributes are in nothing of it, and a row of which all are NULL needs no record id.
+    Raises CallerError ``sealed.not-loaded``, ``sealed.record`` or ``context.*``.
     """
-    state = inspect(row)
-    if key in state.dict:
-        return state.dict[key]
-    if state.key is None:
-        return None
-    if key not in state.expired_attributes or state.mapper.attrs[key].deferred:
-        return UNLOADED
-    if state.session is None or (state.async_session is not None and not in_greenlet()):
-        raise CallerError(
-            "sealed.not-loaded",
-            f"A {type(row).__name__} was expired and cannot be loaded again from here.",
-            hint="Refresh it first (await session.refresh(row)), or use expire_on_commit=False.",
-        )
-    return getattr(row, key)
-
-
-def stored_items(
-    mapping: SealedMapping, row: Any, keys: Iterable[str]
-) -> tuple[list[StoredItem], dict[str, TwinlockError]]:
-    """Return one item per DEK of these attributes, and the errors of those that have none.
-
-    NULL attributes are in neither, and a row of which all are NULL needs no record id.
-    """
+    found = StoredRow()
     held = {key: value for key in keys if (value := loaded(row, key)) is not None}
     if not held:
-        return [], {}
+        return found
     context = mapping.context(lambda key: loaded(row, key))
     cells: dict[str, bytes] = {}
-    items: list[StoredItem] = []
-    errors: dict[str, TwinlockError] = {}
+    old: list[str] = []
     for key, value in held.items():
-        if not isinstance(value, Sealed) or waits(value):
-            errors[key] = _not_there(mapping, key, value)
-            continue
-        raw = value.to_bytes()
-        if raw.startswith(_CELL):
-            cells[key] = raw
+        column = mapping.attributes[key].column
+        if isinstance(value, OldValue):
+            old.append(key)
+        elif not isinstance(value, Sealed) or waits(value):
+            found.errors[key] = _not_there(mapping, key, value)
+        elif value.to_bytes().startswith(_CELL):
+            cells[key] = value.to_bytes()
         else:
-            column = mapping.attributes[key].column
-            items.append(StoredItem(mapping.column_context(context, key), raw, {key: column}))
+            own = mapping.column_context(context, key)
+            found.items.append(StoredItem(own, value.to_bytes(), {key: column}))
     if cells:
-        _add_row(mapping, row, context, cells, items, errors)
-    return items, errors
+        _add_cells(mapping, row, context, cells, found)
+    if old:
+        _add_old(mapping, row, context, old, found)
+    return found
 
 
-def _add_row(
-    mapping: SealedMapping,
-    row: Any,
-    context: Context,
-    cells: Mapping[str, bytes],
-    items: list[StoredItem],
-    errors: dict[str, TwinlockError],
+def _add_cells(
+    mapping: SealedMapping, row: Any, context: Context, cells: Mapping[str, bytes], found: StoredRow
 ) -> None:
     head = loaded(row, mapping.dek)
     if head is UNLOADED:
-        errors.update({key: _not_there(mapping, mapping.dek, head) for key in cells})
+        found.errors.update({key: _not_there(mapping, mapping.dek, head) for key in cells})
         return
     columns = {key: mapping.attributes[key].column for key in cells}
     # Cells without a head are refused by the vault, as a damaged row.
     stored = SealedRow(bytes(head or b""), {columns[key]: cell for key, cell in cells.items()})
-    items.insert(0, StoredItem(context, stored, columns))
+    found.items.insert(0, StoredItem(context, stored, columns))
+
+
+def _add_old(
+    mapping: SealedMapping, row: Any, context: Context, keys: list[str], found: StoredRow
+) -> None:
+    """Add what the old application wrote: under an adopted head, or under the old key alone."""
+    if mapping.adopted is None:
+        return
+    columns = {key: mapping.attributes[key].column for key in keys}
+    try:
+        head = loaded(row, mapping.dek)
+        if head is UNLOADED:
+            raise _not_there(mapping, mapping.dek, head)
+        cells = mapping.adopted.cells(row, context, columns.values())
+        if head is not None and bytes(head).startswith(_ADOPTED):
+            found.items.append(StoredItem(context, AdoptedRow(bytes(head), cells), columns))
+        else:
+            legacy = mapping.adopted.legacy_row(row, cells)
+            found.legacy = LegacyItem(context, legacy, columns)
+    except TwinlockError as error:
+        found.errors.update(dict.fromkeys(keys, error))
 
 
 def _not_there(mapping: SealedMapping, key: str, value: object) -> CallerError:

@@ -8,7 +8,7 @@ from sqlalchemy import Column, Dialect, LargeBinary, Null
 from sqlalchemy.sql import operators
 from sqlalchemy.types import TypeDecorator
 
-from twinlock.integrations.sqlalchemy.handle import Sealed, SealedUseError, waits
+from twinlock.integrations.sqlalchemy.handle import OldValue, Sealed, SealedUseError, waits
 from twinlock.server import records
 
 NULL_OPERATORS: Final = (operators.is_, operators.is_not)
@@ -87,6 +87,8 @@ class SealedType(TypeDecorator[Sealed[Any]]):
 
     def compare_values(self, x: Any, y: Any) -> bool:
         """Return whether an attribute is unchanged, for the unit of work."""
+        if isinstance(x, OldValue) or isinstance(y, OldValue):
+            return isinstance(x, OldValue) and isinstance(y, OldValue)
         if isinstance(x, Sealed) and isinstance(y, Sealed):
             return x is y or (x._raw is not None and x._raw == y._raw)
         return x is y

@@ -14,9 +14,10 @@ from sqlalchemy.orm import Mapper
 
 from twinlock.core.secret import Secret
 from twinlock.errors import CallerError
+from twinlock.integrations.sqlalchemy.adopted import AdoptedTable
 from twinlock.integrations.sqlalchemy.binding import binding_of
 from twinlock.integrations.sqlalchemy.former import Changes, FormerRow
-from twinlock.integrations.sqlalchemy.handle import Sealed, waiting_value, waits
+from twinlock.integrations.sqlalchemy.handle import OldValue, Sealed, waiting_value, waits
 from twinlock.integrations.sqlalchemy.mapping import SealedMapping, mapping_of
 from twinlock.integrations.sqlalchemy.sealing import (
     SealedValues,
@@ -65,6 +66,8 @@ def seal_changes(mapper: Mapper[Any], connection: Connection, row: Any) -> None:
     changes = Changes(mapper, connection, mapping, row)
     changed = {key for key in mapping.attributes if changes.assigned(key)}
     values = _waiting(row, changed)
+    if mapping.adopted is not None:
+        _clear_old(mapping.adopted, row, changed)
     kept = _kept(mapping, row, values)
     if kept:
         _refuse_loss(mapping, changes, kept)
@@ -97,7 +100,14 @@ def _kept(mapping: SealedMapping, row: Any, values: Mapping[str, Secret]) -> set
     """Return the attributes that keep, or may keep, a stored value."""
     now = inspect(row).dict
     rest = mapping.attributes.keys() - values.keys()
-    return {key for key in rest if key not in now or now[key] is not None}
+    return {key for key in rest if not mapping.is_empty(now, key)}
+
+
+def _clear_old(adopted: AdoptedTable, row: Any, changed: Iterable[str]) -> None:
+    """Empty the old column of an attribute that was set to None, or its old value would show."""
+    for key in changed:
+        if key in adopted.contents and getattr(row, key) is None:
+            setattr(row, adopted.contents[key], None)
 
 
 def _apply(row: Any, sealed: SealedValues) -> None:
@@ -121,7 +131,7 @@ def _set_defaults(mapping: SealedMapping, connection: Connection, row: Any) -> N
 
 def _refuse_loss(mapping: SealedMapping, changes: Changes, kept: set[str]) -> None:
     """Raise ``sealed.moved`` or ``sealed.regrouped`` when values that stay would not fit."""
-    moved = [key for key in mapping.identity if changes.changed(key)]
+    moved = [key for key in _bound(mapping, changes.row, kept) if changes.changed(key)]
     if moved:
         raise CallerError(
             "sealed.moved",
@@ -141,6 +151,16 @@ def _refuse_loss(mapping: SealedMapping, changes: Changes, kept: set[str]) -> No
                 " its sealed value stays with those that it has.",
                 hint="Open the row, change it, and call seal_again(view) before you flush.",
             )
+
+
+def _bound(mapping: SealedMapping, row: Any, kept: set[str]) -> list[str]:
+    """Return the attributes that must stay: the row's context, and what old values depend on."""
+    now = inspect(row).dict
+    old = mapping.adopted is not None and any(
+        now.get(key) is None or isinstance(now[key], OldValue) for key in kept
+    )
+    more = mapping.adopted.bound if mapping.adopted is not None and old else ()
+    return list(dict.fromkeys([*mapping.identity, *more]))
 
 
 def _count_version(mapping: SealedMapping, version: str, changes: Changes, kept: set[str]) -> None:
