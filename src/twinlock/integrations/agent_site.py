@@ -43,13 +43,12 @@ _POLICY: Final = (
     "require-trusted-types-for 'script'; trusted-types {types}; frame-ancestors {ancestors}"
 )
 _FEATURES: Final = (
-    *("accelerometer", "ambient-light-sensor", "autoplay", "battery", "bluetooth", "camera"),
-    *("clipboard-read", "clipboard-write", "display-capture", "encrypted-media", "fullscreen"),
-    *("gamepad", "geolocation", "gyroscope", "hid", "identity-credentials-get", "idle-detection"),
-    *("local-fonts", "magnetometer", "microphone", "midi", "otp-credentials", "payment"),
-    *("picture-in-picture", "publickey-credentials-create", "publickey-credentials-get"),
-    *("screen-wake-lock", "serial", "storage-access", "usb", "web-share", "window-management"),
-    "xr-spatial-tracking",
+    *("accelerometer", "autoplay", "camera", "clipboard-read", "clipboard-write"),
+    *("display-capture", "encrypted-media", "fullscreen", "gamepad", "geolocation", "gyroscope"),
+    *("hid", "identity-credentials-get", "idle-detection", "local-fonts", "magnetometer"),
+    *("microphone", "midi", "otp-credentials", "payment", "picture-in-picture"),
+    *("publickey-credentials-create", "publickey-credentials-get", "screen-wake-lock", "serial"),
+    *("storage-access", "usb", "window-management", "xr-spatial-tracking"),
 )
 _EVERYWHERE: Final = (
     ("x-content-type-options", "nosniff"),

@@ -154,8 +154,9 @@ export class Desk {
     try {
       await this.#options.store(made.state);
     } catch (error) {
+      this.#fail(asked, asFailure(error));
       this.#options.stuck(asFailure(error));
-      throw error;
+      return;
     }
     if (this.#closed) throw new Failure("agent.locked", "The agent was locked.");
     this.#answer(asked, { answer: "release", id: asked.message.id, release: made.release });

@@ -15,8 +15,14 @@ export class Place {
   #holds = false;
 
   /** Say that this window is open, until it closes. */
-  open(): void {
-    void navigator.locks.request(WINDOW_LOCK, { mode: "shared" }, () => new Promise(() => undefined));
+  open(): Promise<void> {
+    return new Promise((said, failed) => {
+      const untilClosed = (): Promise<never> => {
+        said();
+        return new Promise(() => undefined);
+      };
+      navigator.locks.request(WINDOW_LOCK, { mode: "shared" }, untilClosed).catch(failed);
+    });
   }
 
   /** Become the holder. Returns false if another window is. */

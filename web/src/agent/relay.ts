@@ -15,6 +15,8 @@ import {
 } from "./messages.ts";
 import { allowedOrigins } from "./origins.ts";
 
+/** Milliseconds between looks at the locks while no agent answers: closing a window tells nobody. */
+const LOOK_EVERY = 1000;
 /** Questions under way in one relay; more are refused, so that a page cannot fill memory. */
 const MOST_UNDER_WAY = 64;
 
@@ -23,6 +25,7 @@ const relay = crypto.randomUUID();
 const channel = new BroadcastChannel(CHANNEL);
 const underWay = new Map<string, string>();
 let parentOrigin: string | null = null;
+let told: Status | null = null;
 
 window.addEventListener("message", (event) => {
   // A top-level relay is its own parent: it answers nobody.
@@ -36,14 +39,18 @@ window.addEventListener("message", (event) => {
 
 async function take(ask: Ask, origin: string): Promise<void> {
   const status = await agentStatus();
-  if (ask.ask === "status") return answer({ answer: "status", id: ask.id, status }, origin);
+  if (ask.ask === "status") {
+    told = status;
+    return answer({ answer: "status", id: ask.id, status }, origin);
+  }
   if (ask.ask === "cancel") {
     if (underWay.delete(ask.of)) toHolder(ask, origin);
     return;
   }
   if (status === "no-agent") return fail(ask.id, origin, "agent.none", "No agent is open in this browser.");
   if (status === "locked") return fail(ask.id, origin, "agent.locked", "The agent is locked.");
-  if (underWay.size >= MOST_UNDER_WAY || underWay.has(ask.id)) {
+  if (underWay.has(ask.id)) return;
+  if (underWay.size >= MOST_UNDER_WAY) {
     return fail(ask.id, origin, "agent.busy", "Too many questions are waiting for the agent.");
   }
   underWay.set(ask.id, origin);
@@ -72,12 +79,14 @@ async function agentStatus(): Promise<Status> {
   return held?.some((lock) => lock.name === WINDOW_LOCK) ? "locked" : "no-agent";
 }
 
-/** Tell the page that something changed; whoever waits for a window that is gone, hears it. */
+/** Tell the page what changed; whoever waits for a window that is gone, hears it. */
 async function tellStatus(): Promise<void> {
   const status = await agentStatus();
   if (status === "ready") watchAgent();
-  else for (const [id, origin] of [...underWay]) fail(id, origin, "agent.locked", "The agent was locked.");
-  if (parentOrigin !== null) answer({ answer: "status", id: "0", status }, parentOrigin);
+  else failAll();
+  if (parentOrigin === null || status === told) return;
+  told = status;
+  answer({ answer: "status", id: "0", status }, parentOrigin);
 }
 
 let watching = false;
@@ -86,10 +95,14 @@ let watching = false;
 function watchAgent(): void {
   if (watching) return;
   watching = true;
-  void navigator.locks.request(READY_LOCK, { mode: "shared" }, () => undefined).then(() => {
+  void navigator.locks.request(READY_LOCK, { mode: "shared" }, failAll).then(() => {
     watching = false;
     return tellStatus();
   });
+}
+
+function failAll(): void {
+  for (const [id, origin] of [...underWay]) fail(id, origin, "agent.locked", "The agent was locked.");
 }
 
 function toHolder(ask: Ask, origin: string): void {
@@ -105,6 +118,7 @@ function answer(message: Answer, origin: string): void {
   window.parent.postMessage(posted(message), origin);
 }
 
-void agentStatus().then((status) => {
-  if (status === "ready") watchAgent();
-});
+void tellStatus();
+setInterval(() => {
+  if (parentOrigin !== null && told !== "ready") void tellStatus();
+}, LOOK_EVERY);

@@ -45,7 +45,7 @@ class AgentWindow {
 
   /** Begin: say that a window is open, and show how to go on. */
   async start(): Promise<void> {
-    this.#place.open();
+    await this.#place.open();
     this.#changed();
     await this.#toUnlock();
     await this.#standByIfTaken();
@@ -180,7 +180,7 @@ class AgentWindow {
     part("take-over", HTMLElement).addEventListener("click", () => {
       this.#channel.postMessage({ to: "holder", news: "step-down" });
     });
-    for (const name of ["pointerdown", "keydown"]) window.addEventListener(name, () => this.#idle.present());
+    for (const name of ["pointerdown", "keydown", "change"]) window.addEventListener(name, () => this.#idle.present());
     for (const name of ["beforeunload", "pagehide"]) {
       window.addEventListener(name, () => {
         if (this.#desk !== null) void this.#lock();

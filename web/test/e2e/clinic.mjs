@@ -69,7 +69,10 @@ async function openAgent(page, name) {
   await page.getByRole("button", { name: "Open your agent" }).click();
   const agent = await opening;
   const files = ["member", "key"].map((kind) => `${given.home}/${name}.${kind}`);
+  // The form is shown once the window's script listens.
+  await agent.locator("#files").waitFor();
   await agent.locator("#chosen").setInputFiles(files);
+  await agent.getByText(`member file of ${name}`).waitFor();
   await unlock(agent, name);
   return agent;
 }
