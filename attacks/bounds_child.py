@@ -22,6 +22,7 @@ import cbor2
 
 from twinlock.agent.state import decode_locked
 from twinlock.core import cbor
+from twinlock.core.adopted import decode_adopted
 from twinlock.core.audit import decode_line
 from twinlock.core.context import decode_context
 from twinlock.core.deployment import parse_deployment_card
@@ -56,6 +57,7 @@ def _file_head(data: bytes) -> object:
 BOUNDARIES: Final[dict[str, tuple[Callable[[bytes], object], bytes]]] = {
     "value": (decode_value, b"TWL\x01"),
     "row head": (decode_row_head, b"TWH\x01"),
+    "adopted row": (decode_adopted, b"TWA\x01"),
     "file": (_file_head, b"TWF\x01\x00\x00\xff\xff"),
     "core": (decode_core, b""),
     "header": (decode_header, b""),

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 
 from attacks.bounds_child import GENERAL_DECODER
 from attacks.harness import Mutation, Trial, attack
+from attacks.legacy import PLACES, adopted
 from attacks.world import World
 from twinlock.agent.state import load_state
 from twinlock.core.membership import encode_state
@@ -91,6 +92,8 @@ def _genuine(world: World) -> dict[str, bytes]:
     world.open(request, release, both)
     message = decode_bundle(bundle).request
     item = decode_request(message).items[0]
+    with adopted(world) as old:
+        rewrapped = old.rewrap(PLACES[0])
     ward = world.groups["ward"].group_id
     entry = world.database.rows("twinlock_log_entries", group_id=ward)[0]["signed_entry"]
     home = world.folder / "devices" / "kim"
@@ -98,6 +101,7 @@ def _genuine(world: World) -> dict[str, bytes]:
     return {
         "value": value.raw,
         "row head": row.head,
+        "adopted row": rewrapped.head,
         "file": world.database.path(world.place("note-rsa-oaep")).read_bytes(),
         "core": item.core,
         "header": item.header,

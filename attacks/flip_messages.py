@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from attacks.harness import Mutation, Trial, attack, weakened
+from attacks.legacy import PLACES as OLD_PLACES
+from attacks.legacy import adopted
 from attacks.places import Place
 from attacks.weak import CONTENT_UNAUTHENTICATED, SIGNER_UNCHECKED
 from attacks.world import World
@@ -67,7 +70,7 @@ def every(trial: Trial, size: int) -> range:
     id="flipped-records",
     claim="boundaries",
     attack=21,
-    says="one bit at every byte of stored values, heads, cells and a small file",
+    says="one bit at every byte of stored values, heads, cells, adopted rows and a small file",
     mutations=[CONTENT_UNAUTHENTICATED],
     databases=False,
 )
@@ -78,6 +81,22 @@ def flipped_records(world: World, trial: Trial) -> None:
         for stored in _with_one_bit(trial, world, place):
             with trial.attempt("stored record", *REFUSED_STORED) as attempt:
                 attempt.says(world.read(place, stored) != dict(place.content))
+    with adopted(world) as old:
+        place = OLD_PLACES[2]
+        for stored in _adopted_with_one_bit(trial, old.rewrap(place)):
+            with trial.attempt("adopted row", *REFUSED_STORED, "legacy.cell") as attempt:
+                attempt.says(world.read(place, stored) != dict(place.content))
+
+
+def _adopted_with_one_bit(trial: Trial, stored: AdoptedRow) -> Iterator[Stored]:
+    for at in every(trial, len(stored.head))[::3]:
+        yield AdoptedRow(flipped(stored.head, at), stored.cells)
+    for column, cell in stored.cells.items():
+        for part in ("nonce", "ciphertext", "aad"):
+            was = getattr(cell, part)
+            for at in every(trial, len(was)):
+                changed = replace(cell, **{part: flipped(was, at)})
+                yield AdoptedRow(stored.head, {**stored.cells, column: changed})
 
 
 def _with_one_bit(trial: Trial, world: World, place: Place) -> Iterator[Stored]:
