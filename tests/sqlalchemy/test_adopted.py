@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fastapi import Depends, FastAPI
 from sqlalchemy import Engine, create_engine, make_url, select
 from sqlalchemy.orm import (
     DeclarativeBase,
@@ -23,6 +24,7 @@ from sqlalchemy.orm import (
 
 from bench.legacy import diagnosis_of, notes_of
 from tests.adopt.world import Place, place_at
+from tests.http.clinic import client_for
 from tests.server.world import World, world_on_softhsm
 from tests.store.conftest import postgres_admin, postgres_schema_url, postgres_url
 from tests.token.rigs import init_softhsm
@@ -30,6 +32,7 @@ from twinlock import AsyncVault, CallerError
 from twinlock.adopt.layout import LegacyLayout
 from twinlock.adopt.settings import Mode, Source
 from twinlock.core.membership import ColumnState
+from twinlock.integrations.fastapi import Releases, TwinlockMiddleware, releases
 from twinlock.integrations.rows import OpenedScope, legacy_batches, row_source
 from twinlock.integrations.sqlalchemy import (
     Sealed,
@@ -284,6 +287,38 @@ def test_an_async_vault_opens_every_level_too(adopting: Adopting) -> None:
     with adopting.sessions() as session:
         said = asyncio.run(main(adopting.rows(session)))
     assert said == [diagnosis_of(1, 1), *(d for d, _ in expected()[1:])]
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_a_page_over_http_shows_every_level(asynchronous: bool, adopting: Adopting) -> None:
+    adopting.place.run(Mode.REWRAP)
+    adopting.place.old.update(1, 1)
+    app = FastAPI()
+    app.add_middleware(
+        TwinlockMiddleware,
+        vault=adopting.world.vault,
+        session=lambda connection: connection.cookies.get("session"),
+    )
+
+    def load() -> Iterator[list[Any]]:
+        with adopting.sessions() as session:
+            yield adopting.rows(session)
+
+    @app.get("/sync")
+    def sync(rows: Any = Depends(load), release: Releases = Depends(releases())) -> list[str]:
+        return [view.diagnosis for view in release.sync.opened(rows)]
+
+    @app.get("/async")
+    async def beside(
+        rows: Any = Depends(load), release: Releases = Depends(releases())
+    ) -> list[str]:
+        return [view.diagnosis for view in await release.opened(rows)]
+
+    client = client_for(app)
+    with adopting.world.weber.releasing(client):
+        answer = client.get("/async" if asynchronous else "/sync")
+    assert answer.json() == [diagnosis_of(1, 1), *(d for d, _ in expected()[1:])]
+    assert answer.headers["cache-control"] == "no-store"
 
 
 # --- writing --------------------------------------------------------------------------------

@@ -117,17 +117,23 @@ class SealedMapping:
 
 
 def mapping_of(kind: type) -> SealedMapping:
-    """Return a mapped class's sealed mapping; its mapper is configured if it was not yet."""
-    found = vars(kind).get(_PLACE)
+    """Return the sealed mapping of a class that has sealed attributes."""
+    found = find_mapping(kind)
     if found is None:
-        configure_mappers()
-        found = vars(kind)[_PLACE]
-    return found  # type: ignore[no-any-return]
+        raise CallerError(
+            "sealed.declaration",
+            f"{kind.__name__} is not mapped, or has no sealed attributes.",
+            hint="Declare sealed_column() in the body of a declarative class or mixin.",
+        )
+    return found
 
 
 def find_mapping(kind: type) -> SealedMapping | None:
     """Return a mapped class's sealed mapping; None when it has no sealed attributes."""
-    return mapping_of(kind) if hasattr(kind, "__twinlock_row__") else None
+    if _PLACE not in vars(kind):
+        # Nothing was done with the class yet.
+        configure_mappers()
+    return vars(kind).get(_PLACE)
 
 
 def configure(mapper: Mapper[Any], kind: type) -> None:

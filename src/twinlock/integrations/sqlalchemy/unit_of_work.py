@@ -57,8 +57,10 @@ def seal_new_row(_mapper: Mapper[Any], connection: Connection, row: Any) -> None
 def seal_changes(mapper: Mapper[Any], connection: Connection, row: Any) -> None:
     """Seal what changed of a row, and refuse changes that would make the rest unreadable.
 
-    All values get a new row DEK together when all were assigned; else each gets one of its own,
-    and what was not assigned is not written. Raises ``sealed.*`` and what sealing raises.
+    All values get a new row DEK together when this UPDATE writes every sealed attribute; else each
+    gets one of its own, and what was not assigned is not written. An attribute that is NULL and
+    stays so is not written either: another transaction may have filled it since, and its value
+    would not open under a new row DEK. Raises ``sealed.*`` and what sealing raises.
     """
     mapping = mapping_of(type(row))
     if not inspect(row).committed_state:
@@ -74,15 +76,18 @@ def seal_changes(mapper: Mapper[Any], connection: Connection, row: Any) -> None:
     if mapping.version is not None and values:
         _count_version(mapping, mapping.version, changes, kept)
     stored = {key for key in changed - values.keys() if getattr(row, key) is not None}
+    all_written = not kept and changed == mapping.attributes.keys()
     if not values and not stored:
-        if changed and not kept:
+        if all_written:
             setattr(row, mapping.dek, None)
         return
     context = mapping.context(lambda key: getattr(row, key))
     binding = binding_of(row)
     if stored:
         require_own(binding, mapping, row, stored)
-    if kept:
+    if not all_written or mapping.adopted is not None:
+        # In an adopted table a DEK of its own shows that a value is not what adoption made of the
+        # old one, so that `adopt rollback` keeps it.
         _apply(row, seal_apart(binding, mapping, row, context, values))
         return
     sealed = seal_together(binding, mapping, row, context, values)
