@@ -14,7 +14,6 @@ from typing import BinaryIO, Final, Self
 from twinlock.agent.agent import Release
 from twinlock.core.context import Context, require_nfc
 from twinlock.core.envelope import Layout
-from twinlock.core.hardening.offer import HardeningOffer
 from twinlock.core.locks import Target
 from twinlock.core.membership import GroupState, PinnedHead
 from twinlock.core.ports import Clock, Randomness, Token
@@ -30,7 +29,6 @@ from twinlock.server.auditor import Auditor, AuditReport, verify_audit
 from twinlock.server.ceremony import Ceremony
 from twinlock.server.config import Config, load_config
 from twinlock.server.groups import Group, GroupBook
-from twinlock.server.hardening import Hardening
 from twinlock.server.legacy import LegacyData, LegacyRow, LegacySource
 from twinlock.server.memory import ReadMemory
 from twinlock.server.opened import Opened
@@ -92,13 +90,6 @@ class Vault:
         )
         self._ceremony = Ceremony(
             self._states, lambda: self.token, self._auditor, self._transport.forget, clock
-        )
-        self._hardening = Hardening(
-            config.hardening,
-            store,
-            lambda: self.token,
-            lambda: (self.directory, self._statements),
-            clock,
         )
         self._legacy_data: LegacyData | None = None
         self._sealing = Sealing(
@@ -231,27 +222,6 @@ class Vault:
         _ = self.directory
         since = {head.group_id: head.seq for head in said.heads}
         return self._groups.bundle(said.member_id, since, self._statements).encode()
-
-    # --- passwords ---------------------------------------------------------------------------
-
-    def offer_hardening(self, account: bytes) -> HardeningOffer:
-        """Return what an account's agent needs to enrol or unlock with a password (SPEC 24).
-
-        ``account`` is the application's own name for it; it need not exist. Raises CallerError
-        ``hardening.no-key``.
-        """
-        return self._hardening.offer(account)
-
-    def evaluate(
-        self, kid: bytes, first: bytes, second: bytes, *, account: bytes, source: str
-    ) -> tuple[bytes, bytes]:
-        """Evaluate an agent's two blinded points for ``account``, after counting the attempt.
-
-        ``account`` is whom the application takes the attempt for, known or not; ``source`` where
-        it comes from, such as a network address. Raises EnvError ``hardening.limit``, CallerError
-        ``hardening.key-unknown``, DataError ``hardening.point-invalid``, and the token's errors.
-        """
-        return self._hardening.evaluate(kid, first, second, account=account, source=source)
 
     # --- sealing -----------------------------------------------------------------------------
 
