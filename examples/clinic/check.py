@@ -185,12 +185,18 @@ class _Checking:
         for patient in patients:
             texts = [field["text"] for field in patient["fields"].values() if "text" in field]
             self._plaintext.update(text for text in texts if len(text) > 12)
-            if texts and not self._case:
+            if texts and not self._case and patient["case"] in self._present():
                 self._case = patient["case"]
         return Counter(patient["fields"]["diagnosis"]["state"] for patient in patients)
 
     def _shows(self, answer: Answer) -> bool:
         return any(word.encode() in answer.body for word in self._plaintext if word)
+
+    def _present(self) -> set[str]:
+        """The cases of whom were not discharged, by an earlier check for example."""
+        query = text('SELECT "case" FROM clinic_patient WHERE discharged IS NULL')
+        with self._connection() as connection:
+            return set(connection.execute(query).scalars())
 
     def _stored(self) -> dict[str, Any]:
         """The stored bytes of the patient that is edited."""

@@ -79,12 +79,13 @@ async def _serve(options: Options) -> list[check.Check]:
     """Make or find the world, serve it until it is stopped, and return what was checked."""
     clinic_socket, agent_socket = listen(options.ports.clinic), listen(options.ports.agent)
     ports = Ports(clinic_socket.getsockname()[1], agent_socket.getsockname()[1])
+    # What may be missing is said before anything is made.
+    agent = AgentSite(origins=[ports.clinic_origin], title="Lindenhof Clinic: your agent")
     made = await _world(options)
     vault = await AsyncVault.connect(made.config)
     engine = create_async_engine(made.database)
     try:
         clinic = create_app(vault, engine, agent_origin=ports.agent_origin)
-        agent = AgentSite(origins=[ports.clinic_origin], title="Lindenhof Clinic: your agent")
         sites = Sites([(clinic, clinic_socket), (agent, agent_socket)])
         serving = asyncio.create_task(sites.serve())
         await sites.started()

@@ -21,7 +21,7 @@ from sqlalchemy.orm.exc import StaleDataError
 from examples.clinic.models import SEALED_FIELDS, Patient
 from examples.clinic.parts import Database, Who, require_sign_in
 from examples.clinic.wards import EMERGENCY, WARDS
-from twinlock.errors import TwinlockError
+from twinlock.errors import DataError, TwinlockError
 from twinlock.integrations.fastapi import Releases, releases
 from twinlock.integrations.sqlalchemy import Sealed
 
@@ -137,13 +137,15 @@ def _shown(view: Any, field: str) -> dict[str, str]:
     try:
         text = getattr(view, field)
     except TwinlockError as error:
-        states = {"record.no-lock": "no-lock", "data.not-authentic": "not-authentic"}
-        return {
-            "state": states.get(error.code, "failed"),
-            "reason": error.message,
-            "code": error.code,
-        }
+        return {"state": _state(error), "reason": error.message, "code": error.code}
     return {"state": "empty"} if text is None else {"state": "open", "text": text}
+
+
+def _state(error: TwinlockError) -> str:
+    if error.code == "record.no-lock":
+        return "no-lock"
+    # Bytes that are not what the clinic wrote, whichever check they failed.
+    return "not-authentic" if isinstance(error, DataError) else "failed"
 
 
 async def _commit(db: Database) -> None:

@@ -22,7 +22,7 @@ from twinlock.store.schema import VERSION_TABLE
 from twinlock.store.schema import metadata as store_tables
 
 FIRST_CASE: Final = 2001
-_FORGED_AT: Final = 3
+FORGED_AT: Final = 3
 """Which patient of a ward, by name, gets another's row; early enough to be seen at once."""
 
 
@@ -38,7 +38,7 @@ async def seed(world: ClinicWorld, count: int) -> None:
         sessions = seal_with(async_sessionmaker(engine), vault)
         async with sessions() as db:
             db.add_all(staff(_member_ids(vault.vault)))
-            db.add_all(patients(count))
+            db.add_all(patients(count, today=date.today()))
             await db.commit()
             for ward in WARDS:
                 await forge(db, ward)
@@ -62,7 +62,7 @@ def staff(member_ids: Mapping[str, bytes]) -> list[Staff]:
     ]
 
 
-def patients(count: int) -> list[Patient]:
+def patients(count: int, *, today: date) -> list[Patient]:
     """Return invented patients, with the plaintext that is sealed when they are flushed."""
     return [
         Patient(
@@ -76,7 +76,7 @@ def patients(count: int) -> list[Patient]:
             allergies=Sealed(one.allergies),
             note=Sealed(one.note),
         )
-        for number, one in enumerate(invent(count, today=date.today()))
+        for number, one in enumerate(invent(count, today=today))
     ]
 
 
@@ -88,7 +88,7 @@ async def forge(db: AsyncSession, ward: str) -> str:
     """
     of_ward = select(Patient.case).where(Patient.ward == ward).order_by(Patient.name)
     cases = (await db.scalars(of_ward)).all()
-    victim, other = cases[_FORGED_AT], cases[_FORGED_AT + 1]
+    victim, other = cases[FORGED_AT], cases[FORGED_AT + 1]
     columns = ", ".join(f"{name} = other.{name}" for name in _SEALED)
     table = Patient.__tablename__
     statement = f"UPDATE {table} SET {columns} FROM {table} AS other"  # noqa: S608 - own names

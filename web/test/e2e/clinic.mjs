@@ -131,7 +131,6 @@ test("the list is sealed without an agent, and fills in once weber's is unlocked
     const shown = await states(page);
     assert.equal(count(shown, "open"), shown.length - 1);
     await picture(page, "list");
-    await picture(agent, "agent");
   }));
 
 test("a record that somebody put another patient's row into is not authentic, and says so", () =>
@@ -146,7 +145,6 @@ test("a record that somebody put another patient's row into is not authentic, an
     await page.locator("[data-record-problem]:visible").waitFor();
     assert.equal(await page.locator('[data-state="open"]').count(), 0);
     assert.ok(await page.getByRole("button", { name: "Discharge" }).isDisabled());
-    await picture(page, "forged");
   }));
 
 test("weber edits one field by keyboard alone, and only that one is sealed anew", () =>
@@ -156,7 +154,6 @@ test("weber edits one field by keyboard alone, and only that one is sealed anew"
     await page.locator(`tr:has(${OPEN})`).first().getByRole("link").press("Enter");
     const note = page.locator('section[data-field="note"]');
     await note.locator('[data-value][data-state="open"]').waitFor();
-    await picture(page, "patient");
     const before = await note.locator("[data-value]").innerText();
 
     await note.getByRole("button", { name: "Edit note" }).press("Enter");
@@ -187,7 +184,6 @@ test("a discharge asks the agent on its own, and its letter is sealed too", () =
     assert.ok((await letter.innerText()).includes(diagnosis));
     await page.goto(`${given.origin}/audit`);
     assert.ok((await page.getByRole("cell", { name: "weber" }).count()) > 0);
-    await picture(page, "audit");
   }));
 
 test("kim of surgery reads surgery, and no diagnosis of cardiology", () =>
@@ -217,7 +213,6 @@ test("the emergency physician's agent asks for a click, and a refusal is told", 
     await decide(agent, "Refuse");
     await banner(page, "refused");
     assert.deepEqual([...new Set(await states(page))], ["sealed"]);
-    await picture(page, "refused");
 
     await page.getByRole("button", { name: "Try again" }).click();
     await banner(page, "waiting");
