@@ -8,11 +8,13 @@ it must say.
 
 from __future__ import annotations
 
+import argparse
 import os
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from multiprocessing import get_context
+from pathlib import Path
 from typing import Any, Final
 
 from cryptography.hazmat.primitives import hashes, serialization
@@ -20,6 +22,8 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from sqlalchemy import Connection, create_engine, make_url, text
 
+from twinlock.server.config import load_config
+from twinlock.server.setup import connect_token
 from twinlock.token.ck import Cka, Ckk, Cko
 from twinlock.token.keys import read_modulus
 from twinlock.token.pkcs11_token import Pkcs11Token
@@ -96,7 +100,12 @@ def make_old_key(
 
     Without ``unwrap`` it may only decrypt, as many such keys do.
     """
-    named = {Cka.KEY_TYPE: Ckk.RSA, Cka.TOKEN: True, Cka.ID: cka_id, Cka.LABEL: b"records"}
+    named: dict[int, Any] = {
+        Cka.KEY_TYPE: Ckk.RSA,
+        Cka.TOKEN: True,
+        Cka.ID: cka_id,
+        Cka.LABEL: b"records",
+    }
     public: dict[int, Any] = {Cka.CLASS: Cko.PUBLIC_KEY, **named, Cka.WRAP: True}
     private: dict[int, Any] = {
         Cka.CLASS: Cko.PRIVATE_KEY,
@@ -215,3 +224,42 @@ def _oaep(name: str) -> padding.OAEP:
 def _insert_piece(piece: tuple[OldApplication, int, int]) -> None:
     application, start, count = piece
     application.insert(start + 1, count)
+
+
+def main() -> None:
+    """Make an old application beside a deployment: key, ``old-key.pem``, ``adopt.toml``, rows."""
+    parser = argparse.ArgumentParser(prog="bench.legacy", description=main.__doc__)
+    parser.add_argument("config", type=Path, help="twinlock.toml of the deployment")
+    parser.add_argument("url", help="the application's database")
+    parser.add_argument("--rows", type=int, default=100)
+    parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--groups", nargs=3, default=("ward", "ward", "emergency"))
+    options = parser.parse_args()
+    first, second, everywhere = options.groups
+    token = connect_token(load_config(options.config))
+    if not isinstance(token, Pkcs11Token):
+        raise TypeError("the old application's key lies in a PKCS#11 token")
+    key_id = os.urandom(4)
+    public = make_old_key(token, key_id)
+    token.close()
+    Path("old-key.pem").write_bytes(public)
+    Path("adopt.toml").write_text(
+        ADOPT_TOML.format(
+            url=options.url,
+            authority=first,
+            key_id=key_id.hex(),
+            everywhere=everywhere,
+            first=first,
+            second=second,
+        )
+    )
+    application = OldApplication(options.url, public)
+    application.create_table()
+    if options.processes == 1:
+        application.insert(1, options.rows)
+    else:
+        application.insert_with(options.processes, options.rows)
+
+
+if __name__ == "__main__":
+    main()
