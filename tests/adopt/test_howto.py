@@ -7,7 +7,6 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +30,16 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Cli:
 
 
 @pytest.fixture
-def cli(original: Cli, tmp_path: Path, app_url: str) -> Iterator[Cli]:
-    """A deployment, and beside it an old application's database with its ``adopt.toml``."""
-    made = copy_dev(original, tmp_path / "place")
-    yield made
+def cli(original: Cli, tmp_path: Path) -> Cli:
+    """A deployment that a test may change."""
+    return copy_dev(original, tmp_path / "place")
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
+    """An empty database, for what is the same on both."""
+    (tmp_path / "app.db").touch()
+    return f"sqlite:///{tmp_path}/app.db"
 
 
 def _legacy(cli: Cli, url: str, rows: int = ROWS) -> None:
@@ -166,9 +171,9 @@ def _wait_for(holds: Any, process: subprocess.Popen[str]) -> None:
         time.sleep(0.02)
 
 
-def test_what_cannot_be_adopted_is_told_by_every_verb(cli: Cli, app_url: str) -> None:
-    _legacy(cli, app_url, 12)
-    _sql(app_url, "UPDATE patients SET ward = '9Z' WHERE id = 5")
+def test_what_cannot_be_adopted_is_told_by_every_verb(cli: Cli, sqlite_url: str) -> None:
+    _legacy(cli, sqlite_url, 12)
+    _sql(sqlite_url, "UPDATE patients SET ward = '9Z' WHERE id = 5")
     scan = cli.run("adopt", "scan", "--json")
     assert (scan.code, scan.json["tables"][0]["unknown_groups"]) == (3, ["5"])
     assert "No group is known for: 5" in cli.run("adopt", "scan").out
@@ -200,8 +205,8 @@ def test_what_cannot_be_adopted_is_told_by_every_verb(cli: Cli, app_url: str) ->
     assert refused.error == "adopt.legacy-left"
 
 
-def test_an_adoption_is_taken_back_by_its_verb(cli: Cli, app_url: str) -> None:
-    _legacy(cli, app_url, 6)
+def test_an_adoption_is_taken_back_by_its_verb(cli: Cli, sqlite_url: str) -> None:
+    _legacy(cli, sqlite_url, 6)
     cli.ok("adopt", "migration", "--execute")
     cli.ok("adopt", "allow", "--member", "weber", "--passphrase-env", "PW")
     assert cli.ok("adopt", "allow", "--member", "weber", "--passphrase-env", "PW")["columns"] == []
@@ -214,6 +219,16 @@ def test_an_adoption_is_taken_back_by_its_verb(cli: Cli, app_url: str) -> None:
     assert made.code == 0
     assert "# Adoption" in made.out
     assert json.loads(cli.run("adopt", "report", "--json").out)["exposed"]
+
+
+@pytest.fixture(scope="module")
+def beside(original: Cli, tmp_path_factory: pytest.TempPathFactory) -> Cli:
+    """A deployment with one legacy row, for commands that change nothing."""
+    folder = tmp_path_factory.mktemp("beside")
+    (folder / "app.db").touch()
+    cli = copy_dev(original, folder / "place")
+    _legacy(cli, f"sqlite:///{folder}/app.db", 1)
+    return cli
 
 
 @pytest.mark.parametrize(
@@ -231,11 +246,6 @@ def test_an_adoption_is_taken_back_by_its_verb(cli: Cli, app_url: str) -> None:
         ),
     ],
 )
-def test_slips_are_explained(
-    original: Cli, tmp_path: Path, arguments: tuple[str, ...], error: str
-) -> None:
-    cli = copy_dev(original, tmp_path / "place")
-    (cli.folder / "app.db").touch()
-    _legacy(cli, f"sqlite:///{cli.folder}/app.db", 1)
-    refused = cli.run(*arguments, "--json")
+def test_slips_are_explained(beside: Cli, arguments: tuple[str, ...], error: str) -> None:
+    refused = beside.run(*arguments, "--json")
     assert (refused.code, refused.error) == (2, error)
