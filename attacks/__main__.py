@@ -31,7 +31,7 @@ from attacks.tools import missing
 
 ROOT = Path(__file__).parent.parent
 _POSTGRES = "TWINLOCK_TEST_POSTGRES_URL"
-_BROWSER = "softhsm+browser"
+_WEB = "softhsm+web"
 
 
 def main() -> int:
@@ -81,14 +81,14 @@ def _jobs(
     chosen: Sequence[Attack], postgres: str, *, browser: bool
 ) -> list[tuple[str, str, list[str]]]:
     """What each process tries: label, PostgreSQL's address or nothing, ids."""
-    plain = [item for item in chosen if not item.needs]
+    # What goes over HTTP needs no other store, and the two other processes have more to do.
+    web = [item for item in chosen if item.needs or item.claim == "web-session"]
+    plain = [item for item in chosen if item not in web]
+    there = [item for item in web if not missing(item.needs) and (browser or not item.needs)]
     jobs = [("softhsm+sqlite", "", [item.id for item in plain])]
     if postgres:
-        on_postgres = [item.id for item in plain if item.databases]
-        jobs.append(("softhsm+postgresql", postgres, on_postgres))
-    if browser:
-        there = [item.id for item in chosen if item.needs and not missing(item.needs)]
-        jobs.append((_BROWSER, "", there))
+        jobs.append(("softhsm+postgresql", postgres, [i.id for i in plain if i.databases]))
+    jobs.append((_WEB, "", [item.id for item in there]))
     return [job for job in jobs if job[2]]
 
 
@@ -97,7 +97,7 @@ def _left_out(chosen: Sequence[Attack]) -> list[Result]:
     lacking = [(item, missing(item.needs)) for item in chosen if missing(item.needs)]
     for item, why in lacking:
         print(f"NOT RUN: {item.id}, because {why}")
-    return [Result.left_out(item.id, _BROWSER, why) for item, why in lacking]
+    return [Result.left_out(item.id, _WEB, why) for item, why in lacking]
 
 
 def _postgres_url() -> str:

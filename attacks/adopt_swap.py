@@ -54,6 +54,7 @@ _LOCK = "data.not-authentic:HPKE"
     attack=(1, 40),
     says="rewrapped rows and their old ciphertexts at other rows' and columns' places",
     mutations=[AUTHORS_UNCHECKED, CONTEXT_IGNORED, CONTENT_UNAUTHENTICATED],
+    databases=False,
 )
 def adopted_swap(world: World, trial: Trial) -> None:
     """Every pair of rows and both columns, each under the locks of the groups that it has."""
@@ -99,6 +100,7 @@ def _shows(world: World, target: Place, stored: AdoptedRow, source: Place) -> bo
     attack=(29, 40),
     says="a rewrapped row made with public keys alone, under a real context",
     mutations=[AUTHORS_UNCHECKED],
+    databases=False,
 )
 def adopted_planted(world: World, trial: Trial) -> None:
     """Locks for the right groups and the right wrapping key; what is missing is an author."""
@@ -161,6 +163,7 @@ def _binding_without_core(_: bytes, context: bytes, header: LockHeader) -> bytes
             rebuild=True,
         )
     ],
+    databases=False,
 )
 def adopted_suites_confused(world: World, trial: Trial) -> None:
     """An adopted row has no 32 zero bytes in front; as one, a native row would show them."""

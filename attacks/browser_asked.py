@@ -22,11 +22,11 @@ from attacks.world import World
     mutations=[
         weaker_source(
             "the agent has no budget",
-            Patch("core/agent.ts", "if (used + count <= limit) return null;", "return null;"),
+            Patch("core/limits.ts", "if (used + count <= limit) return null;", "return null;"),
         ),
         weaker_source(
             "the agent asks for no click",
-            Patch("core/agent.ts", "if (policy.clickEach)", "if (false)"),
+            Patch("core/limits.ts", "if (policy.clickEach)", "if (false)"),
         ),
         weaker_source(
             "the agent counts no records",

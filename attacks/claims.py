@@ -90,9 +90,10 @@ _ROWS: Final = (
     ),
     Claim(
         "web-session",
-        "a signed-in user's session cookie, and all recorded traffic but request ids in time; "
-        "or a page elsewhere that sends requests from the user's browser",
-        "nothing that is sealed; no request of the user is answered or repeated",
+        "a signed-in user's session cookie and recorded traffic; or a page elsewhere that sends "
+        "requests from the user's browser",
+        "nothing that is sealed, except with the cookie AND the id of an unsafe request whose "
+        "release was posted and not used yet; no request of the user is answered or repeated",
     ),
     Claim(
         "agent-origin",

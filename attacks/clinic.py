@@ -23,6 +23,7 @@ from twinlock.integrations.asgi.wire import (
     PROBLEM_TYPE,
     RELEASE_TYPE,
     from_base64url,
+    to_base64url,
 )
 from twinlock.integrations.fastapi import Releases, TwinlockMiddleware, releases
 from twinlock.server.opened import Opened
@@ -186,6 +187,12 @@ class Asked:
     def hello(self, hello: bytes, *, by: Client | None = None) -> bytes:
         """Post a hello; return the request bundle."""
         return (by or self.client).post(self.path, self.request_id, HELLO_TYPE, hello).content
+
+    def with_hello(self, hello: bytes) -> bytes:
+        """Ask again with the hello in a header, which makes another request; return the bundle."""
+        answer = self.client.ask(self.method, self.path, Twinlock_Hello=to_base64url(hello))
+        self.request_id = answer.headers["twinlock-request"]
+        return answer.content
 
     def release(self, release: bytes, *, by: Client | None = None) -> httpx.Response:
         """Post a release; the answer of a safe request, or 204."""

@@ -151,7 +151,7 @@ class Attack:
     """A registered attack. ``databases`` False: it touches no database, so one store is enough.
 
     ``fresh``: it changes the token, so no other attack may use its world. ``needs``: the tools
-    (attacks/tools.py) without which it cannot be tried; such attacks run in a process of their own.
+    (attacks/tools.py) without which it cannot be tried.
     """
 
     id: str

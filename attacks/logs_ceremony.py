@@ -47,7 +47,7 @@ from twinlock.token.structures import Template
 SUITES: Final = ("rsa-oaep", "token-aes")
 CONTENT: Final = b"canary content, which only the interface of the token may show: 4711-0815"
 _KINDS: Final = {
-    ("sealing", "_begin"): "release key",
+    ("sealing", "new_locks"): "release key",
     ("sealing", "_software_dek"): "dek",
     ("release", "wrap_release_keys"): "session key",
     ("ceremony", "<dictcomp>"): "content",

@@ -257,7 +257,9 @@ class OwnToken:
 
     def directory(self) -> tuple[Statement, ...]:
         """A whole directory of this token."""
-        return tuple(self.state(self.key(r)) for r in KeyRole if r is not KeyRole.WRAPPING)
+        return tuple(
+            self.state(self.key(r)) for r in (KeyRole.IDENTITY, KeyRole.LOG, KeyRole.AUDIT)
+        )
 
     def transport(self, nonce: bytes) -> tuple[TransportKey, Statement]:
         """A transport key whose private half the attacker has, stated to an agent."""

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import count
 from typing import Any
 
 from attacks.clinic import Asked, Client, Clinic, path_of, served, shows
 from attacks.harness import Mutation, Trial, attack, nothing, weakened
 from attacks.places import Place
+from attacks.web_session import ANSWERED_TWICE
 from attacks.world import SUITES, World
 from twinlock.errors import DataError
 from twinlock.integrations.asgi import middleware, pending
@@ -167,3 +169,36 @@ def _neighbours(own: str) -> Iterator[str]:
     raw = int.from_bytes(base64.urlsafe_b64decode(own + "=="), "big")
     for step in (-2, -1, 1, 2):
         yield to_base64url(((raw + step) % (1 << 128)).to_bytes(16, "big"))
+
+
+@attack(
+    id="web-known-id",
+    claim="web-session",
+    attack=42,
+    says="what the victim's cookie yields together with the ids of her requests, measured",
+    mutations=[ANSWERED_TWICE],
+    databases=False,
+)
+def web_known_id(world: World, trial: Trial) -> None:
+    """The claim concedes an unsafe request between its release and its repetition: only that."""
+    clinic, agent = Clinic(world), world.agents["olga"]
+    with served(clinic.app) as port:
+        olga = Client.of(port, clinic.sign_in("olga"))
+        thief = Client.of(port, olga.cookie)
+        parked, repeated, looked = (
+            world.place(name)
+            for name in ("office-rsa-oaep", "office-token-aes", "row-office-rsa-oaep")
+        )
+        waiting = olga.begin("POST", path_of(parked))
+        waiting.release(waiting.answered_by(agent, parked))
+        done = olga.begin("POST", path_of(repeated))
+        done.release(done.answered_by(agent, repeated))
+        done.repeat()
+        seen = olga.begin("GET", path_of(looked))
+        seen.release(seen.answered_by(agent, looked))
+        taken: set[str] = set()
+        for asked, place in ((waiting, parked), (done, repeated), (seen, looked)):
+            with suppress(DataError):
+                answer = thief.ask("POST", asked.path, Twinlock_Release=asked.request_id)
+                taken |= {place.name} if shows(place, answer.text) else set()
+        trial.loot("a parked release, its id known", claimed={parked.name}, taken=taken)

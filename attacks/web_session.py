@@ -34,7 +34,7 @@ def _anybody_releases() -> Iterator[None]:
         yield
 
 
-_TWICE = Mutation(
+ANSWERED_TWICE = Mutation(
     "requests are not used up by their answer",
     lambda: weakened(
         (PendingRequests, "take", nothing),
@@ -59,7 +59,7 @@ _TWICE = Mutation(
             "any member's agent answers for whoever is signed in",
             lambda: weakened((visit, "_require_member", nothing)),
         ),
-        _TWICE,
+        ANSWERED_TWICE,
         Mutation(
             "a release answers any request",
             lambda: weakened((ceremony, "equal", lambda *_: True), (SeenBlocks, "take", nothing)),
@@ -79,14 +79,22 @@ def web_stolen_cookie(world: World, trial: Trial) -> None:
                 thief = Client.of(port, olga.cookie)
                 with trial.attempt("a hello and a release made up", "release.not-authentic") as a:
                     a.says(shows(office, _made_up(world, thief.begin(method, path_of(office)))))
+            with trial.attempt("a hello and a release made up", "release.not-authentic") as a:
+                thief = Client.of(port, olga.cookie)
+                asked = thief.begin("GET", path_of(office))
+                a.says(shows(office, _made_up(world, asked, short=True)))
+            for method in ("GET", "POST"):
                 thief = Client.of(port, kim.cookie)
                 with trial.attempt("another member's agent", "http.other-member") as attempt:
                     attempt.says(shows(ward, _answered(world, thief, method, ward, "eve")))
                 _replays(world, trial, Client.of(port, olga.cookie), method, office)
 
 
-def _made_up(world: World, asked: Asked) -> str:
-    """Say hello in the victim's name; release guessed keys, signed with a key of one's own."""
+def _made_up(world: World, asked: Asked, *, short: bool = False) -> str:
+    """Say hello in the victim's name; release guessed keys, signed with a key of one's own.
+
+    ``short``: the hello goes along with the request itself.
+    """
     hello = Hello(
         world.config.deployment_id,
         world.agents["olga"].member_id,
@@ -95,7 +103,8 @@ def _made_up(world: World, asked: Asked) -> str:
         (),
         "own-origin-or-program",
     )
-    bundle = decode_bundle(asked.hello(hello.encode()))
+    raw = asked.with_hello(hello.encode()) if short else asked.hello(hello.encode())
+    bundle = decode_bundle(raw)
     return _delivered(asked, _guessing(world, bundle, hello.agent_nonce))
 
 

@@ -145,8 +145,8 @@ export async function framed(stage, { page, address }) {
   const came = await embed(stage, { page, address });
   if (!came) return null;
   const frame = stage.pages[page].frames().at(-1);
-  await frame.locator("section:visible").first().waitFor();
-  const shown = await frame.locator("section:visible").first().getAttribute("id");
+  const section = frame.locator("section:visible").first();
+  const shown = await section.getAttribute("id", { timeout: 5000 }).catch(() => null);
   return shown === "broken" ? null : shown;
 }
 

@@ -88,7 +88,7 @@ def test_attacks_on_browsers_can_be_left_out(tmp_path: Path) -> None:
 
 
 def test_an_attack_that_was_not_run_proves_nothing() -> None:
-    assert not Result.left_out("any", "softhsm+browser", "there is no Chromium").ok
+    assert not Result.left_out("any", "softhsm+web", "there is no Chromium").ok
 
 
 def test_nothing_is_missing_for_attacks_without_needs() -> None:
