@@ -404,16 +404,42 @@ def test_attributes_that_all_changed_get_a_new_row_dek(clinic: Clinic) -> None:
         assert len(clinic.open(patient)) == 1
 
 
-def test_one_that_changed_beside_one_that_is_null_is_all_of_them(clinic: Clinic) -> None:
+@pytest.mark.parametrize("first", ["diagnosis", "notes"])
+def test_two_sessions_that_fill_different_attributes_lose_neither(
+    first: str, clinic: Clinic
+) -> None:
     with clinic.sessions() as session:
-        patient = Patient(diagnosis="I48.0")
-        session.add(patient)
+        session.add(Patient(name="Ada"))
         session.commit()
-        assert patient.notes is None
-        patient.diagnosis = "I48.1"
+    maker = seal_with(sessionmaker(clinic.engine, expire_on_commit=False), clinic.vault)
+    with maker() as one, maker() as other:
+        rows = {"diagnosis": one.query(Patient).one(), "notes": other.query(Patient).one()}
+        one.commit()
+        other.commit()
+        for name in (first, *(rows.keys() - {first})):
+            setattr(rows[name], name, f"new {name}")
+            (one if name == "diagnosis" else other).commit()
+    with clinic.sessions() as session:
+        patient = session.query(Patient).one()
+        assert clinic.read(patient, "diagnosis", "notes") == ["new diagnosis", "new notes"]
+
+
+def test_clearing_one_attribute_does_not_lose_another_that_a_session_filled_meanwhile(
+    clinic: Clinic,
+) -> None:
+    with clinic.sessions() as session:
+        session.add(Patient(diagnosis="I48.0"))
         session.commit()
-        assert patient.diagnosis.to_bytes().startswith(b"TWC")
-        assert clinic.read(patient, "diagnosis") == ["I48.1"]
+    maker = seal_with(sessionmaker(clinic.engine, expire_on_commit=False), clinic.vault)
+    with maker() as one, maker() as other:
+        stale, patient = one.query(Patient).one(), other.query(Patient).one()
+        one.commit()
+        patient.diagnosis, patient.notes = "I48.1", "walks"
+        other.commit()
+        stale.diagnosis = None
+        one.commit()
+    with clinic.sessions() as session:
+        assert clinic.read(session.query(Patient).one(), "diagnosis", "notes") == [None, "walks"]
 
 
 def test_an_attribute_set_to_none_is_null_and_the_others_stay(clinic: Clinic) -> None:
@@ -427,6 +453,15 @@ def test_an_attribute_set_to_none_is_null_and_the_others_stay(clinic: Clinic) ->
         patient.notes = None
         session.commit()
     assert clinic.stored("patient", "diagnosis") == clinic.stored("patient", "notes") == [None]
+
+
+def test_attributes_that_are_cleared_together_take_the_row_dek_with_them(clinic: Clinic) -> None:
+    with clinic.sessions() as session:
+        patient = Patient(diagnosis="I48.0", notes="rests")
+        session.add(patient)
+        session.commit()
+        patient.diagnosis = patient.notes = None
+        session.commit()
     assert clinic.stored("patient", "twinlock_dek") == [None]
 
 
@@ -660,6 +695,24 @@ def test_a_rolled_back_row_that_gets_another_key_is_refused(clinic: Clinic) -> N
         patient.id = uuid.uuid4()
         session.add(patient)
         refused("sealed.foreign", session.flush)
+
+
+def test_a_rolled_back_row_that_is_for_other_groups_now_is_refused(clinic: Clinic) -> None:
+    with clinic.sessions() as session:
+        patient = Patient(diagnosis="I48.0", ward="cardiology")
+        session.add(patient)
+        session.flush()
+        session.rollback()
+        patient.ward = "data-office"
+        session.add(patient)
+        error = refused("sealed.regrouped", session.flush)
+        assert "plain value" in error.hint
+        session.rollback()
+        patient.diagnosis = "I48.0"
+        session.add(patient)
+        session.commit()
+        [result] = clinic.open(patient, member=clinic.deployment.officer)
+        assert result.ok
 
 
 def test_a_flush_that_fails_in_the_database_leaves_sealed_values_only(clinic: Clinic) -> None:

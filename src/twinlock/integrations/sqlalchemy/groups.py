@@ -55,6 +55,11 @@ def resolve(vault: Vault, wanted: Targets) -> list[Group | AllOf]:
     ]
 
 
+def ids_of(way: Group | AllOf) -> list[bytes]:
+    """Return the ids of the groups that one way in needs."""
+    return [group.group_id for group in (way.groups if isinstance(way, AllOf) else [way])]
+
+
 def _entries(groups: Any) -> Iterator[Any]:
     several = isinstance(groups, Sequence | set | frozenset) and not isinstance(groups, str)
     for entry in groups if several else [groups]:

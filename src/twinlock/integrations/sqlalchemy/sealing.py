@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from twinlock.core.context import Context
 from twinlock.core.secret import Secret
 from twinlock.errors import CallerError
 from twinlock.integrations.sqlalchemy.binding import Binding
-from twinlock.integrations.sqlalchemy.groups import Targets, resolve
+from twinlock.integrations.sqlalchemy.groups import Targets, ids_of, resolve
 from twinlock.integrations.sqlalchemy.mapping import SealedMapping
 from twinlock.integrations.sqlalchemy.stored import stored_row
+from twinlock.server.records import ReadRecord, group_ids
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +83,16 @@ def seal_apart(
     return SealedValues(None, binding.run(work) if values else {})
 
 
-def require_own(binding: Binding, mapping: SealedMapping, row: Any, keys: set[str]) -> None:
+def require_own(
+    binding: Binding, mapping: SealedMapping, row: Any, keys: set[str], *, new: bool = False
+) -> None:
     """Check that stored values which were assigned belong where they are now.
 
-    Their writer's signature covers the context, so it tells. Raises CallerError
-    ``sealed.foreign``, or ``sealed.not-loaded`` where the row's wrapped DEK is not there to tell.
+    Their writer's signature covers the context, so it tells. ``new``: the row is inserted, so
+    nothing tells what its groups were; the values' locks must be for those that it has now.
+
+    Raises CallerError ``sealed.foreign`` or ``sealed.regrouped``, or ``sealed.not-loaded`` where
+    the row's wrapped DEK is not there to tell.
     """
     found = stored_row(mapping, row, keys)
     for error in found.errors.values():
@@ -94,11 +101,30 @@ def require_own(binding: Binding, mapping: SealedMapping, row: Any, keys: set[st
     if not items:
         return
     request = binding.run(lambda: binding.vault.request(items))
-    for asked in request.asked:
-        if asked.error is not None:
+    for item, asked in zip(found.items, request.asked, strict=True):
+        if asked.record is None:
             raise CallerError(
                 "sealed.foreign",
                 f"A sealed value that was assigned to a {mapping.table} row belongs elsewhere.",
                 hint="A sealed value opens in its own row and attribute only: open it, and assign"
                 " what was opened.",
             ) from asked.error
+        if new:
+            _require_groups(binding, mapping, row, item.columns, asked.record)
+
+
+def _require_groups(
+    binding: Binding, mapping: SealedMapping, row: Any, keys: Iterable[str], record: ReadRecord
+) -> None:
+    """Raise ``sealed.regrouped`` if a stored value is for other groups than ``to`` says."""
+    locked = {frozenset(group_ids(lock)) for lock in record.head.header.locks}
+    for key in keys:
+        wanted = mapping.attributes[key].targets(row)
+        ways = binding.run(partial(resolve, binding.vault, wanted))
+        if locked != {frozenset(ids_of(way)) for way in ways}:
+            raise CallerError(
+                "sealed.regrouped",
+                f"{key} of a new {mapping.table} row was sealed before, for other groups than"
+                " the row's now.",
+                hint="Assign its plain value again before you flush.",
+            )

@@ -43,7 +43,7 @@ def seal_new_row(_mapper: Mapper[Any], connection: Connection, row: Any) -> None
     binding = binding_of(row)
     if stored:
         # A row that was rolled back and is added again, or values that were sealed by hand.
-        require_own(binding, mapping, row, stored)
+        require_own(binding, mapping, row, stored, new=True)
         _apply(row, seal_apart(binding, mapping, row, context, values))
         return
     sealed = seal_together(binding, mapping, row, context, values)
