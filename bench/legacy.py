@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from multiprocessing import get_context
@@ -144,7 +146,7 @@ class OldApplication:
 
     def create_table(self) -> None:
         """Make the table, empty."""
-        with self._connection() as connection:
+        with begin(self.url) as connection:
             blob = _BLOB[connection.dialect.name]
             number = "BIGINT" if connection.dialect.name == "postgresql" else "INTEGER"
             connection.execute(
@@ -158,7 +160,7 @@ class OldApplication:
 
     def insert(self, first: int, count: int) -> None:
         """Insert rows with the ids from ``first`` on."""
-        with self._connection() as connection:
+        with begin(self.url) as connection:
             for start in range(first, first + count, _CHUNK):
                 numbers = range(start, min(start + _CHUNK, first + count))
                 connection.execute(_INSERT, [self.row(number, 0) for number in numbers])
@@ -172,7 +174,7 @@ class OldApplication:
 
     def update(self, number: int, revision: int) -> None:
         """Write a row anew, with a new DEK, as the old application does when it is edited."""
-        with self._connection() as connection:
+        with begin(self.url) as connection:
             connection.execute(_UPDATE, self.row(number, revision))
 
     def row(self, number: int, revision: int) -> dict[str, Any]:
@@ -194,26 +196,25 @@ class OldApplication:
             "notes_ct": other + gcm.encrypt(other, notes_of(number, revision).encode(), None),
         }
 
-    def _connection(self) -> Any:
-        return _Begin(self.url)
+    def drop_table(self) -> None:
+        """Drop the table and what an adoption added to the database."""
+        with begin(self.url) as connection:
+            for table in ("patients", "twinlock_adopt_runs", "twinlock_adopt_findings"):
+                connection.execute(text(f"DROP TABLE IF EXISTS {table}"))
 
 
-class _Begin:
+@contextmanager
+def begin(url: str) -> Iterator[Connection]:
     """A transaction on an engine of its own."""
-
-    def __init__(self, url: str) -> None:
-        address = make_url(url)
-        if address.drivername == "postgresql":
-            address = address.set(drivername="postgresql+psycopg")
-        self._engine = create_engine(address)
-        self._context = self._engine.begin()
-
-    def __enter__(self) -> Connection:
-        return self._context.__enter__()
-
-    def __exit__(self, *failure: Any) -> None:
-        self._context.__exit__(*failure)
-        self._engine.dispose()
+    address = make_url(url)
+    if address.drivername == "postgresql":
+        address = address.set(drivername="postgresql+psycopg")
+    engine = create_engine(address)
+    try:
+        with engine.begin() as connection:
+            yield connection
+    finally:
+        engine.dispose()
 
 
 def _oaep(name: str) -> padding.OAEP:
