@@ -1,12 +1,12 @@
-// Builds dist/ (what applications and the agent's origin serve; --out=FOLDER puts it elsewhere) or,
-// with --tests, build/test/.
+// Builds dist/ (what applications and the agent's origin serve) or, with --tests, build/test/.
+// --out=FOLDER puts it elsewhere.
 // Prints the gzipped size of each bundle: the agent's is a figure that is reported.
 import { build } from "esbuild";
 import { cp, mkdir, readdir, readFile, rm } from "node:fs/promises";
 import { gzipSync } from "node:zlib";
 
 const tests = process.argv.includes("--tests");
-const out = process.argv.find((word) => word.startsWith("--out="))?.slice("--out=".length) ?? "dist";
+const out = process.argv.find((word) => word.startsWith("--out="))?.slice("--out=".length) ?? (tests ? "build/test" : "dist");
 const common = { bundle: true, format: "esm", target: "es2022", charset: "utf8", legalComments: "none" };
 
 async function sources(folder, suffix) {
@@ -15,11 +15,11 @@ async function sources(folder, suffix) {
 }
 
 if (tests) {
-  await rm("build/test", { recursive: true, force: true });
+  await rm(out, { recursive: true, force: true });
   await build({
     ...common,
     entryPoints: await sources("test", ".test.ts"),
-    outdir: "build/test",
+    outdir: out,
     outExtension: { ".js": ".mjs" },
     platform: "node",
     sourcemap: "inline",
