@@ -148,6 +148,29 @@ def test_what_the_old_application_replaced_is_taken_back(
     assert _state(database) == expected
 
 
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        # Cells under the row's DEK are what adoption made of the old columns, for the old place.
+        ({"ward": "4A"}, (b"TWH", None, b"TWL")),
+        ({"id": 2}, (b"TWH", None, b"TWL")),
+        # Sealed anew in the same statement, or by an application that no longer writes old columns.
+        ({"ward": "4A", "diagnosis_sealed": b"TWC\x01new"}, (b"TWH", b"TWC", b"TWL")),
+        ({"ward": "4A", "diagnosis_ct": None}, (b"TWH", b"TWC", b"TWL")),
+        ({"ward": "3B"}, (b"TWH", b"TWC", b"TWL")),
+        ({"wrapped_dek": b"new"}, (b"TWH", b"TWC", b"TWL")),
+    ],
+)
+def test_a_row_that_moves_takes_back_what_was_resealed_of_it(
+    database: AppDatabase, adoption: Adoption, written: dict[str, Any], expected: tuple[Any, ...]
+) -> None:
+    _migrate(database, adoption)
+    head = HEADS["native"]
+    _insert(database, twinlock_dek=head, diagnosis_sealed=b"TWC\x01cell", notes_sealed=CELL)
+    _update(database, **written)
+    assert _state(database) == expected
+
+
 def test_a_row_that_the_old_application_adds_is_legacy(
     database: AppDatabase, adoption: Adoption
 ) -> None:

@@ -230,6 +230,23 @@ def test_what_the_old_application_writes_meanwhile_is_adopted_again(place_of: Ma
 
 
 @pytest.mark.parametrize("mode", [Mode.REWRAP, Mode.RESEAL])
+def test_a_resealed_row_that_the_old_application_moves_is_adopted_for_its_new_place(
+    place_of: MakePlace, mode: Mode
+) -> None:
+    place = place_of(
+        change=lambda toml: toml.replace('key = "id"', 'key = "id"\nversion = "revision"')
+    )
+    place.sign()
+    place.run(Mode.RESEAL)
+    place.execute("UPDATE patients SET revision = 7 WHERE id = 3")
+    assert _levels(place).legacy == _levels(place, "notes").legacy == 1
+    assert place.run(mode).counts.adopted == 1
+    said = place.said()[3]
+    assert said["diagnosis"].startswith("diagnosis 3, revision 0")
+    assert said["notes"].startswith("notes on 3, revision 0")
+
+
+@pytest.mark.parametrize("mode", [Mode.REWRAP, Mode.RESEAL])
 def test_a_native_row_that_the_old_application_wrote_keeps_its_other_columns(
     place_of: MakePlace, mode: Mode
 ) -> None:

@@ -135,13 +135,20 @@ class TableSettings:
         return (self.target, *(column.target for column in self.columns))
 
     @property
+    def placed(self) -> tuple[str, ...]:
+        """The SQL columns that context and groups come from: native cells are bound to them."""
+        templates = [self.tenant, *(t for entry in self.groups for t in each(entry))]
+        named = [name for template in templates for name in template.columns]
+        version = [] if self.version is None else [self.version]
+        return tuple(dict.fromkeys([*self.key, *named, *version, *self.watch]))
+
+    @property
     def bound(self) -> tuple[str, ...]:
         """The SQL columns that context, groups, key and additional data come from."""
-        templates = [self.tenant, *(t for entry in self.groups for t in each(entry))]
-        templates += [column.aad for column in self.columns if column.aad is not None]
-        named = [name for template in templates for name in template.columns]
-        singles = [name for name in (self.version, self.key_column) if name is not None]
-        return tuple(dict.fromkeys([*self.key, *named, *singles, *self.watch]))
+        aads = [column.aad for column in self.columns if column.aad is not None]
+        named = [name for template in aads for name in template.columns]
+        key_column = [] if self.key_column is None else [self.key_column]
+        return tuple(dict.fromkeys([*self.placed, *named, *key_column]))
 
 
 def each(entry: GroupEntry) -> tuple[Template, ...]:

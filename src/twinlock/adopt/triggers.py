@@ -1,9 +1,12 @@
 """The trigger that makes running the old application beside the new one safe.
 
 When the old application writes a row again, what was adopted of it is stale: the head of an
-adopted row, and the native cell of a column whose old ciphertext changed. The trigger takes those
-back to NULL, so that the row counts as legacy and is adopted again. It never touches what the old
-application cannot have replaced: the head of a native row and the cells of other columns.
+adopted row, and the native cell of a column whose old ciphertext changed. When it moves a row (key,
+tenant, version, groups), so are the cells under the row's DEK, which adoption made of the old
+columns: they would not open any more, or open for the old groups. The trigger takes those back to
+NULL, so that the row counts as legacy and is adopted again. It never touches what the old
+application cannot have replaced: the head of a native row, the cells of other columns, and values
+with a DEK of their own, which the new application writes.
 """
 
 from __future__ import annotations
@@ -77,6 +80,23 @@ def _column_written(column: ColumnSettings, *, postgresql: bool) -> str:
     return f"NEW.{content} IS NOT NULL AND ({_changed(column.legacy, postgresql=postgresql)})"
 
 
+def _cell_stale(settings: TableSettings, column: ColumnSettings, *, postgresql: bool) -> str:
+    """The column was written, or its row moved and its cell is what adoption made of it."""
+    cell = quoted(column.target, postgresql=postgresql)
+    content = quoted(column.content, postgresql=postgresql)
+    start, cells, same = (
+        (f"substring(NEW.{cell} from 1 for 3)", "decode('545743', 'hex')", "IS NOT DISTINCT FROM")
+        if postgresql
+        else (f"substr(NEW.{cell}, 1, 3)", "X'545743'", "IS")
+    )
+    return (
+        f"({_column_written(column, postgresql=postgresql)})\n"
+        f"      OR (NEW.{content} IS NOT NULL AND {start} = {cells}"
+        f" AND NEW.{cell} {same} OLD.{cell}"
+        f" AND ({_changed(settings.placed, postgresql=postgresql)}))"
+    )
+
+
 def _row_stale(settings: TableSettings, *, postgresql: bool) -> str:
     """What an adopted head covers or is bound to has changed."""
     conditions = [_column_written(c, postgresql=postgresql) for c in settings.columns]
@@ -91,7 +111,7 @@ def _row_stale(settings: TableSettings, *, postgresql: bool) -> str:
 def _on_postgresql(settings: TableSettings) -> list[str]:
     target = quoted(settings.target, postgresql=True)
     cells = "".join(
-        f"  IF {_column_written(column, postgresql=True)} THEN\n"
+        f"  IF {_cell_stale(settings, column, postgresql=True)} THEN\n"
         f"    NEW.{quoted(column.target, postgresql=True)} := NULL;\n"
         "  END IF;\n"
         for column in settings.columns
@@ -141,8 +161,8 @@ def _on_sqlite(settings: TableSettings) -> list[str]:
         *(
             trigger(
                 _name(settings, column.name),
-                column.legacy,
-                _column_written(column, postgresql=False),
+                list(dict.fromkeys([*column.legacy, *settings.placed])),
+                _cell_stale(settings, column, postgresql=False),
                 column.target,
             )
             for column in settings.columns
