@@ -114,6 +114,7 @@ def _released(
 
 def approval(terminal: Terminal, approve: bool) -> Approve:
     """Return who decides beyond the budget: ``approve`` in advance, else the person here."""
+
     def approves(_request: ExaminedRequest, reason: str) -> bool:
         return approve or terminal.confirm(f"{reason}. Approve?")
 
