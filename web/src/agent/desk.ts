@@ -128,7 +128,7 @@ export class Desk {
     const settle = (released: boolean): void => {
       if (!this.#remove(one)) return;
       if (released) this.#enqueue(asked, () => this.#release(asked, bundle, request, true));
-      else this.#end(one, "refused", new Failure("agent.refused", "The member refused."));
+      else this.#end(one, "refused", new Failure("agent.refused", "The member refused.", "If it was a slip, ask again."));
     };
     const timer = setTimeout(() => {
       if (this.#remove(one)) {

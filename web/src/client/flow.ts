@@ -1,4 +1,4 @@
-// The HTTP flow (SPEC 22): a request that needs sealed data is answered 428; the agent's hello and
+// The HTTP flow (SPEC 23): a request that needs sealed data is answered 428; the agent's hello and
 // then its release are posted to the same address, and the answer to that is the answer.
 
 import type { Bridge } from "./bridge.ts";
@@ -101,7 +101,11 @@ export class Flow {
     const name = response.headers.get(REQUEST) ?? "";
     await response.body?.cancel();
     if (session === null) {
-      throw new TwinlockError("client.session", "The server's answer names no session.", "Is its CORS complete?");
+      throw new TwinlockError(
+        "client.session",
+        "The server's answer names no session.",
+        "From another origin, its CORS must expose Twinlock-Request and Twinlock-Session.",
+      );
     }
     await this.#agentReady(request.signal);
     const hello = await this.#bridge.hello(session, request.signal);

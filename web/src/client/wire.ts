@@ -1,4 +1,4 @@
-// Names and small values of the HTTP flow (SPEC 22).
+// Names and small values of the HTTP flow (SPEC 23).
 
 /** What the server names a request that waits for a release. */
 export const REQUEST = "Twinlock-Request";
