@@ -13,8 +13,10 @@ from fastapi import BackgroundTasks, Depends
 from fastapi.responses import StreamingResponse
 
 from tests.http.clinic import Clinic, client_for, code
-from twinlock import CallerError, Opened
+from twinlock import CallerError, Context, Opened
+from twinlock.core.adopted import LegacyCell
 from twinlock.integrations.fastapi import Releases, releases
+from twinlock.server.legacy import LegacyRow
 
 
 def read(view: Any) -> str:
@@ -81,6 +83,44 @@ def test_a_stream_that_has_begun_asks_nobody(clinic: Clinic) -> None:
             yield "first\n"
             with pytest.raises(CallerError) as refused:
                 await release.opened(clinic.patients)
+            codes.append(refused.value.code)
+
+        return StreamingResponse(lines())
+
+    assert client_for(app).get("/patients").text == "first\n"
+    assert codes == ["http.too-late"]
+
+
+def test_what_an_old_key_opens_is_not_streamed_into_an_answer_that_caches_may_keep(
+    clinic: Clinic,
+) -> None:
+    """R-HTTP-13."""
+
+    class OldRow:
+        def __twinlock_row__(self) -> OldRow:
+            return self
+
+        def items(self) -> list[Any]:
+            return []
+
+        def legacy(self) -> Any:
+            cell = LegacyCell(bytes(12), bytes(16))
+            return Context(table="patient", record=1), LegacyRow(b"dek", "old", {"notes": cell})
+
+        def take_legacy(self, opened: Opened) -> None:
+            pass
+
+        def view(self, *_: Any) -> str:
+            return "opened"
+
+    app, codes = clinic.application(), []
+
+    @app.get("/patients")
+    async def patients(release: Releases = Depends(releases())) -> StreamingResponse:
+        async def lines() -> AsyncIterator[str]:
+            yield "first\n"
+            with pytest.raises(CallerError) as refused:
+                await release.opened([OldRow()])
             codes.append(refused.value.code)
 
         return StreamingResponse(lines())

@@ -117,24 +117,31 @@ class Exchange:
             return [self._opened[key] for key in ask.keys]
 
     async def open_legacy(self, batches: Iterable[LegacyBatch]) -> None:
-        """Open what rows of adopted tables hold under old keys, which needs no member."""
+        """Open what rows of adopted tables hold under old keys, which needs no member.
+
+        Raises CallerError ``http.too-late`` where the answer began as one that caches may keep.
+        """
         for batch in batches:
             self.scope.require_live()
+            if not self.sealed:
+                self._require_not_started()
             self._legacy = True
             await self._calls.open_legacy(batch)
 
     def _note(self, ask: Ask, first: bool) -> None:
         """Note what is asked for, also what an earlier call's release opened already."""
+        if ask.items and self._terms not in (None, ask.terms):
+            # Also for what is open: it was checked for the groups of the terms before.
+            raise CallerError(
+                "http.one-purpose",
+                "One request opens for one purpose and the same groups throughout.",
+                hint="Use one releases() for all that a handler opens.",
+            )
         if ask.items.keys() <= self._asked.keys():
             return
         self._asked |= ask.items
         self._rounds += 1
-        if self.started:
-            raise CallerError(
-                "http.too-late",
-                "The answer has begun, so no member can be asked any more.",
-                hint="Open everything before the response starts.",
-            )
+        self._require_not_started()
         if not (self.method in SAFE_METHODS or first):
             raise CallerError(
                 "http.open-first",
@@ -147,13 +154,15 @@ class Exchange:
                 f"One request opens in at most {MAX_CALLS} calls; each asks the member again.",
                 hint="Load everything first, and open it in one call.",
             )
-        if self._terms not in (None, ask.terms):
-            raise CallerError(
-                "http.one-purpose",
-                "One request opens for one purpose and the same groups throughout.",
-                hint="Use one releases() for all that a handler opens.",
-            )
         self._terms = ask.terms
+
+    def _require_not_started(self) -> None:
+        if self.started:
+            raise CallerError(
+                "http.too-late",
+                "The answer has begun, so nothing more can be opened for it.",
+                hint="Open everything before the response starts.",
+            )
 
     def _answers(self, ask: Ask) -> bool:
         """True if the member released, in this very request, all that is asked for now."""
