@@ -38,6 +38,7 @@ def telling(clinic: Clinic, error: Exception) -> Any:
     ("error", "status", "expected"),
     [
         (DataError("data.not-authentic", "m", hint="h"), 500, "data.not-authentic"),
+        (DataError("sealed.not-decoded", "m", hint="h"), 500, "sealed.not-decoded"),
         (DataError("format.malformed", "m"), 500, "format.malformed"),
         (DataError("suite.unknown", "m"), 500, "suite.unknown"),
         (CallerError("record.no-lock", "m"), 403, "record.no-lock"),

@@ -64,7 +64,15 @@ CODES: Final = MappingProxyType(
 )
 """What the flow tells by its own code. The table in docs/http.md is compared with this one."""
 
-_RECORD_FAMILIES: Final = ("data.", "format.", "suite.", "record.", "opened.", "legacy.")
+_RECORD_FAMILIES: Final = (
+    "data.",
+    "format.",
+    "suite.",
+    "record.",
+    "opened.",
+    "legacy.",
+    "sealed.",
+)
 """DataErrors about stored records: the server's data is wrong, so 500, but the code is told."""
 
 
