@@ -17,7 +17,7 @@ from twinlock.agent.member import create_member
 from twinlock.agent.state import load_state, state_path
 from twinlock.core import cbor
 from twinlock.core.enrolment import decode_enrolment
-from twinlock.core.factors import passphrase
+from twinlock.core.factors import stretching
 from twinlock.core.membership import NewEpoch, PinnedHead
 from twinlock.core.membership.draft import Draft
 from twinlock.core.membership.pins import PinWatch
@@ -180,7 +180,7 @@ def removed_member_slot(world: World, trial: Trial) -> None:
     mutations=[
         Mutation(
             "no compiled-in floor under Argon2id's parameters",
-            lambda: weakened((passphrase, "MIN_MEMORY_KIB", 8), (passphrase, "MIN_ITERATIONS", 1)),
+            lambda: weakened((stretching, "MIN_MEMORY_KIB", 8), (stretching, "MIN_ITERATIONS", 1)),
         )
     ],
     databases=False,
@@ -198,8 +198,8 @@ def weaker_password_hash(world: World, trial: Trial) -> None:
         [salt, memory, iterations - 1, lanes],
     ):
         with trial.attempt("less memory or fewer passes", "factor.parameters") as attempt:
-            weak = _with_parameters(stored.raw, parameters)
-            Passphrase(PASSPHRASE).output(dict(decode_enrolment(weak).factors)["passphrase"])
+            weak = decode_enrolment(_with_parameters(stored.raw, parameters))
+            Passphrase(PASSPHRASE).output(dict(weak.factors)["passphrase"], weak.place)
             attempt.broke()
 
 

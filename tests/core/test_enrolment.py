@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from twinlock.core import cbor, enrolment
 from twinlock.core.deployment import DeploymentCard, parse_deployment_card
 from twinlock.core.enrolment import EnrolmentList, decode_enrolment, enrol, member_keys, unlock
+from twinlock.core.factors import Place
 from twinlock.core.factors.device_key import DeviceKeyFactor
 from twinlock.core.factors.passphrase import PassphraseFactor
 from twinlock.core.keyfile import decode_key_file, encode_key_file
@@ -38,7 +39,7 @@ class PlainFactor:
     def new_parameters(self, randomness):
         return [randomness(4)]
 
-    def output(self, parameters):
+    def output(self, parameters, place):
         return Secret(self.secret)
 
 
@@ -198,6 +199,7 @@ def test_content_that_opens_without_its_zero_bytes_is_refused():
 
 
 GOOD = [bytes(16), 64 << 10, 3, 1]
+PLACE = Place(DEPLOYMENT, bytes(16), bytes(16))
 PARAMETERS = {
     "less memory": [bytes(16), (64 << 10) - 1, 3, 1],
     "fewer iterations": [bytes(16), 64 << 10, 2, 1],
@@ -216,7 +218,7 @@ def test_weakened_or_exhausting_passphrase_parameters_are_refused(parameters):
     """R-FACTOR-4: floors and ceilings are compiled in, and nothing is computed."""
     asked: list[int] = []
     factor = PassphraseFactor(lambda: asked.append(1) or "x")
-    assert code_of(factor.output, parameters) == "factor.parameters"
+    assert code_of(factor.output, parameters, PLACE) == "factor.parameters"
 
 
 MISSHAPEN = {
@@ -229,21 +231,21 @@ MISSHAPEN = {
 @pytest.mark.parametrize("parameters", MISSHAPEN.values(), ids=MISSHAPEN)
 def test_misshapen_parameters_are_malformed(parameters):
     """R-FACTOR-4: types and counts."""
-    assert code_of(passphrase().output, parameters) == "format.malformed"
+    assert code_of(passphrase().output, parameters, PLACE) == "format.malformed"
 
 
 def test_a_passphrase_is_prepared_as_an_opaque_string():
     """R-FACTOR-4: the same letters typed on two keyboards; RFC 8265 section 4.2."""
     composed, decomposed = passphrase("Zürich\u3000Straße"), passphrase("Zu\u0308rich Straße")
-    assert composed.output(GOOD) == decomposed.output(GOOD)
+    assert composed.output(GOOD, PLACE) == decomposed.output(GOOD, PLACE)
     for bad in ("", "tab\tinside", "\x00"):
-        assert code_of(passphrase(bad).output, GOOD) == "factor.passphrase-invalid"
+        assert code_of(passphrase(bad).output, GOOD, PLACE) == "factor.passphrase-invalid"
 
 
 @pytest.mark.parametrize("salt", [bytes(15), "x" * 16, 5])
 def test_a_device_keys_salt_has_16_bytes(salt):
     """R-FACTOR-5: its only parameter."""
-    assert code_of(device().output, [salt]) == "format.malformed"
+    assert code_of(device().output, [salt], PLACE) == "format.malformed"
 
 
 @pytest.mark.parametrize("kind", ["device-key", "writer-key"])

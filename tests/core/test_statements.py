@@ -289,7 +289,7 @@ DIRECTORY_REFUSED = {
     "with a wrapping key of no suite": ([ROOT, _token_key("wrapping")], "format.malformed"),
     "with an identity of a suite": ([ROOT, _token_key("identity/1")], "format.malformed"),
     "with an unknown suite": ([ROOT, _token_key("wrapping/4")], "format.malformed"),
-    "with an unknown role": ([ROOT, _token_key("hardening")], "format.malformed"),
+    "with an unknown role": ([ROOT, _token_key("recovery")], "format.malformed"),
     "with a role that is a number": ([ROOT, _token_key(1)], "format.malformed"),
     "with a transport key": ([ROOT, transport()], "format.version"),
     "with an identity that is RSA": (

@@ -14,6 +14,10 @@ import pytest
 
 from tests.server.world import DIAGNOSIS, LETTER, PATIENT, World, world_on_softhsm
 from twinlock import AllOf, AsyncVault, CallerError, DataError, SealedFile, Vault
+from twinlock.core.primitives import agreement_key, p256_point
+from twinlock.server.asynchronous import AsyncHardening
+from twinlock.server.hardening import Hardening
+from twinlock.server.setup import add_hardening_key
 
 
 def public(kind: type) -> dict[str, Callable[..., Any]]:
@@ -179,3 +183,27 @@ def test_it_connects_and_closes_by_its_configuration(tmp_path: Path, softhsm_uri
                 assert (await vault.open(request, world.weber.release(bundle)))[0].ok
 
         run(work())
+
+
+def test_passwords_are_hardened_with_await(world: World) -> None:
+    """R-HARD-4: under the same names and arguments as without."""
+    sync, asynchronous = public(Hardening), public(AsyncHardening)
+    assert set(sync) == set(asynchronous)
+    for name in sync:
+        one, other = (inspect.signature(kind[name]) for kind in (sync, asynchronous))
+        assert one.parameters.keys() == other.parameters.keys()
+
+    async def work() -> None:
+        vault = world.vault
+        key = add_hardening_key(vault.store, vault.token, vault.config, now=world.clock())
+        world.clock.forward(120)
+        async with vault_of(world) as waiting:
+            offer = await waiting.hardening.offer(b"ayse")
+            assert offer.kid == key.kid
+            point = agreement_key(3)
+            answers = await waiting.hardening.evaluate(
+                offer.kid, point.public, point.public, account=b"ayse", source="here"
+            )
+        assert answers == (point.x_of(p256_point(key.public)),) * 2
+
+    run(work())

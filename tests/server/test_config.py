@@ -13,8 +13,10 @@ from twinlock import CallerError, EnvError
 from twinlock.core.ports import OuterSuite
 from twinlock.server.config import (
     DEFAULT_SESSIONS,
+    MAX_ATTEMPTS,
     SUITE_NAMES,
     Config,
+    HardeningLimits,
     accept_suites,
     load_config,
     render_config,
@@ -114,6 +116,10 @@ REFUSED = {
     "too many sessions": SMALLEST.replace("[store]", "sessions = 1025\n[store]"),
     "sessions in words": SMALLEST.replace("[store]", 'sessions = "8"\n[store]'),
     "sessions that are a truth": SMALLEST.replace("[store]", "sessions = true\n[store]"),
+    "no attempt": SMALLEST + "[hardening]\naccount-per-hour = 0\n",
+    "too many attempts": SMALLEST + f"[hardening]\nkey-per-hour = {1 << 20}\n",
+    "attempts in words": SMALLEST + '[hardening]\nsource-per-hour = "200"\n',
+    "a misspelt limit": SMALLEST + "[hardening]\nper-account = 5\n",
     "a misspelt environment": SMALLEST.replace("[token]", 'environment = "prod"\n[token]'),
     "an environment in capitals": SMALLEST.replace(
         "[token]", 'environment = "Production"\n[token]'
@@ -159,6 +165,13 @@ texts = st.text(max_size=60).filter(lambda t: not any("\ud800" <= c <= "\udfff" 
     seal_suite=st.sampled_from(sorted(SUITE_NAMES)),
     accept=st.sets(st.sampled_from(sorted(SUITE_NAMES)), min_size=1),
     writer_name=texts,
+    hardening=st.builds(
+        HardeningLimits,
+        account_per_hour=st.integers(1, MAX_ATTEMPTS),
+        source_per_hour=st.integers(1, MAX_ATTEMPTS),
+        key_per_hour=st.integers(1, MAX_ATTEMPTS),
+    )
+    | st.just(HardeningLimits()),
 )
 def test_a_configuration_is_read_as_it_was_written(
     tmp_path_factory: pytest.TempPathFactory, **values

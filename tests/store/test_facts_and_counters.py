@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from twinlock.errors import CallerError
 from twinlock.store import SqlStore, StoredStatement
+from twinlock.store.counters import WINDOW_LIMIT, WindowFullError
 
 from .expect import refused
 
@@ -69,3 +72,52 @@ def test_a_counter_does_not_count_down(store: SqlStore) -> None:
     with refused("store.value-invalid", CallerError):
         store.counters.add("seals", -1, 10)
     assert store.counters.value("seals") == 5
+
+
+def test_a_window_counts_under_each_name_up_to_its_limit(store: SqlStore) -> None:
+    for _ in range(2):
+        store.counters.add_in_window({"a/key": 5, "a/account": 2}, 7)
+    with pytest.raises(WindowFullError) as full:
+        store.counters.add_in_window({"a/key": 5, "a/account": 2}, 7)
+    assert full.value.name == "a/account"
+    # All or none: the key has three left, and not two.
+    for _ in range(3):
+        store.counters.add_in_window({"a/key": 5}, 7)
+    with pytest.raises(WindowFullError):
+        store.counters.add_in_window({"a/key": 5}, 7)
+
+
+def test_the_next_window_counts_from_nothing_and_an_ended_one_is_full(store: SqlStore) -> None:
+    store.counters.add_in_window({"a": 1}, 7)
+    store.counters.add_in_window({"a": 1}, 8)
+    for window in (7, 8):
+        with pytest.raises(WindowFullError):
+            store.counters.add_in_window({"a": 1}, window)
+
+
+def test_the_largest_limit_of_a_window_does_not_reach_into_the_next(store: SqlStore) -> None:
+    last = 8 * (WINDOW_LIMIT + 1) - 1
+    store.counters.add("a", last, last)
+    with pytest.raises(WindowFullError):
+        store.counters.add_in_window({"a": WINDOW_LIMIT}, 7)
+    store.counters.add_in_window({"a": 1}, 8)
+
+
+def test_only_ended_windows_of_a_kind_are_forgotten(store: SqlStore) -> None:
+    for name, window in (("a/1", 7), ("a/2", 8), ("ab", 7), ("a_1", 7)):
+        store.counters.add_in_window({name: 1}, window)
+    store.counters.forget_windows("a/", 8)
+    left = {name for name in ("a/1", "a/2", "ab", "a_1") if store.counters.value(name)}
+    assert left == {"a/2", "ab", "a_1"}
+
+
+def test_two_at_once_do_not_pass_a_limit_together(store: SqlStore) -> None:
+    def attempt(_: int) -> bool:
+        try:
+            store.counters.add_in_window({"key": 50, "account": 5}, 7)
+        except WindowFullError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(4) as executor:
+        assert sum(executor.map(attempt, range(16))) == 5

@@ -48,6 +48,7 @@ class Rig:
     wrapping: TokenKey
     wrapping_aes: TokenKey
     transport: TransportKey
+    hardening: TokenKey
     count_objects: Callable[[], int] | None = None
     session_key: bytes = field(default_factory=lambda: os.urandom(32))
 
@@ -105,6 +106,7 @@ def rig_for(token: Token, count_objects: Callable[[], int] | None = None) -> Rig
         wrapping=token.generate_key(KeyRole.WRAPPING, token.rsa_oaep_suite, rsa_bits=2048),
         wrapping_aes=token.generate_key(KeyRole.WRAPPING, OuterSuite.TOKEN_AES),
         transport=token.generate_transport_key(),
+        hardening=token.generate_key(KeyRole.HARDENING),
         count_objects=count_objects,
     )
 

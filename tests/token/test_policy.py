@@ -32,7 +32,8 @@ def made(
     kid = kid or os.urandom(16)
     private = dict(long_lived(token.profile, role, suite, kid, "changed"))
     change(private)
-    public = {**long_lived_public(suite, kid, "changed"), Cka.VERIFY: private.get(Cka.SIGN, False)}
+    public = dict(long_lived_public(suite, kid, "changed", role))
+    public[Cka.VERIFY] = private.get(Cka.SIGN, False)
     with token.pool.main() as login:
         return TokenKey(role, kid, _made(login, suite, public, private), suite)
 
@@ -67,6 +68,14 @@ VIOLATIONS = {
     "a wrapping key that unwraps too": (KeyRole.WRAPPING, RSA, setting(UNWRAP=True)),
     "a wrapping key that signs too": (KeyRole.WRAPPING, RSA, setting(SIGN=True)),
     "an extractable wrapping key": (KeyRole.WRAPPING, RSA, setting(EXTRACTABLE=True)),
+    "a hardening key that signs too": (KeyRole.HARDENING, None, setting(SIGN=True)),
+    "a hardening key that unwraps too": (KeyRole.HARDENING, None, setting(UNWRAP=True)),
+    "a hardening key that is extractable": (KeyRole.HARDENING, None, setting(EXTRACTABLE=True)),
+    "a hardening key that may not derive": (
+        KeyRole.HARDENING,
+        None,
+        setting(DERIVE=False, SIGN=True),
+    ),
     "an AES key that wraps too": (KeyRole.WRAPPING, OuterSuite.TOKEN_AES, setting(WRAP=True)),
     "an AES key that unwraps too": (KeyRole.WRAPPING, OuterSuite.TOKEN_AES, setting(UNWRAP=True)),
     "an AES key that may be read": (
@@ -77,6 +86,11 @@ VIOLATIONS = {
 }
 SOFTHSM_VIOLATIONS = {
     "a key that may be copied": (KeyRole.IDENTITY, None, without("COPYABLE")),
+    "a hardening key open to every mechanism": (
+        KeyRole.HARDENING,
+        None,
+        without("ALLOWED_MECHANISMS"),
+    ),
     "a wrapping key open to every mechanism": (
         KeyRole.WRAPPING,
         RSA,
@@ -107,7 +121,12 @@ def test_a_key_that_breaks_the_policy_is_refused(rig: Rig, violation: str) -> No
 
 @pytest.mark.parametrize(
     ("role", "suite"),
-    [(KeyRole.IDENTITY, None), (KeyRole.WRAPPING, RSA), (KeyRole.WRAPPING, OuterSuite.TOKEN_AES)],
+    [
+        (KeyRole.IDENTITY, None),
+        (KeyRole.HARDENING, None),
+        (KeyRole.WRAPPING, RSA),
+        (KeyRole.WRAPPING, OuterSuite.TOKEN_AES),
+    ],
 )
 @on_pkcs11
 def test_the_policy_itself_is_kept(rig: Rig, role: KeyRole, suite: Any) -> None:
@@ -116,11 +135,15 @@ def test_the_policy_itself_is_kept(rig: Rig, role: KeyRole, suite: Any) -> None:
     rig.token.load_keys([made(rig.token, role, suite, lambda private: None)])
 
 
-@pytest.mark.parametrize("suite", [None, RSA])
+@pytest.mark.parametrize(
+    ("role", "suite"),
+    [(KeyRole.LOG, None), (KeyRole.HARDENING, None), (KeyRole.WRAPPING, RSA)],
+)
 @on_pkcs11
-def test_a_key_put_under_the_same_id_and_label_is_noticed(rig: Rig, suite: Any) -> None:
+def test_a_key_put_under_the_same_id_and_label_is_noticed(
+    rig: Rig, role: KeyRole, suite: Any
+) -> None:
     """R-TOKEN-2."""
-    role = KeyRole.WRAPPING if suite else KeyRole.LOG
     suite = rig.token.rsa_oaep_suite if suite else None
     key = made(rig.token, role, suite, lambda private: None)
     rig.token.load_keys([key])

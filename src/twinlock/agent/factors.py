@@ -1,18 +1,24 @@
-"""The factors as a member holds them: a key file on this computer, a passphrase to type."""
+"""The factors as a member holds them: a key file on this computer, words to type."""
 
 from __future__ import annotations
 
 import getpass
 import os
+import time
 from pathlib import Path
-from typing import Final, Self
+from typing import Final, Protocol, Self
 
-from twinlock.core.factors import Parameters
+from twinlock.core.deployment import DeploymentCard
+from twinlock.core.factors import Parameters, Place
 from twinlock.core.factors.device_key import DeviceKeyFactor
 from twinlock.core.factors.passphrase import PassphraseFactor
+from twinlock.core.factors.password import PasswordFactor
+from twinlock.core.hardening.offer import HardeningOffer
 from twinlock.core.keyfile import KEY_SIZE, decode_key_file, encode_key_file
-from twinlock.core.ports import Randomness
+from twinlock.core.membership import Invitation
+from twinlock.core.ports import Clock, Randomness
 from twinlock.core.secret import Secret
+from twinlock.core.statements import verify_directory
 from twinlock.errors import CallerError
 from twinlock.files import read_private, write_private
 
@@ -35,9 +41,9 @@ class DeviceKey:
         """See ``DeviceKeyFactor``."""
         return self._factor.new_parameters(randomness)
 
-    def output(self, parameters: Parameters) -> Secret:
+    def output(self, parameters: Parameters, place: Place) -> Secret:
         """See ``DeviceKeyFactor``. Raises ``file.*`` or ``key-file.damaged``."""
-        return self._factor.output(parameters)
+        return self._factor.output(parameters, place)
 
     @classmethod
     def create(cls, path: str | Path, *, randomness: Randomness = os.urandom) -> Self:
@@ -48,6 +54,48 @@ class DeviceKey:
 
     def _read(self) -> Secret:
         return decode_key_file("device-key", read_private(self.path, max_size=_MAX_KEY_FILE))
+
+
+class HardeningService(Protocol):
+    """The server's side of a password, as an agent reaches it for one account."""
+
+    def offer(self) -> HardeningOffer:
+        """Return the token directory and the key for a new enrolment."""
+        ...
+
+    def evaluate(self, kid: bytes, first: bytes, second: bytes) -> tuple[bytes, bytes]:
+        """Have both points evaluated. Raises ``hardening.*``."""
+        ...
+
+
+class Password(PasswordFactor):
+    """A password that the token hardens.
+
+    ``deployment`` pins the token: the card or invitation that came from outside the server.
+    ``service`` reaches the server; nothing of what it says is believed without that pin.
+    """
+
+    def __init__(
+        self,
+        text: str,
+        *,
+        deployment: DeploymentCard | Invitation,
+        service: HardeningService,
+        clock: Clock = lambda: int(time.time()),
+        randomness: Randomness = os.urandom,
+    ) -> None:
+        def pinned(kid: bytes) -> bytes:
+            directory = verify_directory(
+                service.offer().statements,
+                deployment_id=deployment.deployment_id,
+                fingerprint=deployment.identity_fingerprint,
+                now=clock(),
+            )
+            return directory.hardening_point(kid)
+
+        super().__init__(
+            lambda: text, lambda: service.offer().kid, pinned, service.evaluate, randomness
+        )
 
 
 class Passphrase(PassphraseFactor):

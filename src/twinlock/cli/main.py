@@ -24,6 +24,7 @@ from twinlock.cli.dev import add_to as add_dev
 from twinlock.cli.doctor import add_to as add_doctor
 from twinlock.cli.failure import EXIT_INTERRUPTED, interrupted, report
 from twinlock.cli.group import app as group_app
+from twinlock.cli.guess_cost import add_to as add_guess_cost
 from twinlock.cli.init import add_to as add_init
 from twinlock.cli.member import app as member_app
 from twinlock.cli.open import add_to as add_open
@@ -90,6 +91,7 @@ for add_to in (add_seal, add_request, add_release, add_open):
 app.add_typer(adopt_app, name="adopt", rich_help_panel="Old data")
 add_unseal(app, "Old data")
 app.add_typer(audit_app, name="audit", rich_help_panel="Look back")
+add_guess_cost(app, "Look back")
 
 
 @command(app, "version", rich_help_panel="Look back")

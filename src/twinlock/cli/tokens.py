@@ -97,6 +97,26 @@ def add_key(
     )
 
 
+@command(app, "add-hardening-key")
+def add_hardening_key(terminal: Terminal) -> None:
+    """Make another key that hardens passwords, and state it; it serves new enrolments.
+
+    Each such key is a bucket of accounts with limits of its own. Keep it for as long as anybody's
+    password is hardened with it: without the key, the password opens nothing.
+
+    [dim]twinlock token add-hardening-key[/dim]
+    """
+    with needing_server():
+        from twinlock.server.setup import add_hardening_key as make
+    with vault(terminal) as opened:
+        key = make(opened.store, opened.token, opened.config, now=int(time.time()))
+    terminal.result(
+        {"kid": key.kid.hex(), "role": key.role.value},
+        done(f"Made the hardening key {key.kid.hex()}."),
+        next_steps("twinlock guess-cost"),
+    )
+
+
 @command(app, "card")
 def card(terminal: Terminal) -> None:
     """Print the deployment's card again, for first members to pin.

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from twinlock.core import cbor
-from twinlock.core.factors import EnrollableFactor, Factor, Parameters
+from twinlock.core.factors import EnrollableFactor, Factor, Parameters, Place
 from twinlock.core.ports import Randomness
 from twinlock.core.primitives import (
     Kem,
@@ -71,6 +71,11 @@ class Enrolment:
     raw: bytes
 
     @property
+    def place(self) -> Place:
+        """What its factors' outputs are for."""
+        return Place(self.deployment_id, self.member_id, self.enrolment_id)
+
+    @property
     def kinds(self) -> tuple[str, ...]:
         """The factors that are all needed, in order."""
         return tuple(kind for kind, _ in self.factors)
@@ -97,17 +102,18 @@ def enrol(
             hint="For a second way in, make another enrolment.",
         )
     chosen = [(factor.kind, factor.new_parameters(randomness)) for factor in factors]
+    place = Place(deployment_id, member_id, randomness(16))
     aad = cbor.encode(
         [
             _AAD,
             deployment_id,
             member_id,
-            randomness(16),
+            place.enrolment_id,
             int(kem),
             [[kind, parameters] for kind, parameters in chosen],
         ]
     )
-    key = _enrolment_key(factors, chosen)
+    key = _enrolment_key(factors, chosen, place)
     nonce = randomness(12)
     sealed = gcm_seal(key.reveal(), nonce, _ZEROS + seed.reveal(), aad)
     return decode_enrolment(cbor.encode([_BLOB, aad, nonce, sealed]))
@@ -149,7 +155,7 @@ def unlock(enrolment: Enrolment, factors: Sequence[Factor]) -> MemberKeys:
             hint="Give exactly these, or use another enrolment.",
         )
     ordered = [given[kind] for kind in enrolment.kinds]
-    key = _enrolment_key(ordered, enrolment.factors)
+    key = _enrolment_key(ordered, enrolment.factors, enrolment.place)
     _, aad, nonce, sealed = cbor.decode(enrolment.raw)
     try:
         plaintext = gcm_open(key.reveal(), nonce, sealed, aad)
@@ -200,11 +206,11 @@ def decode_enrolment_list(raw: bytes) -> EnrolmentList:
 
 
 def _enrolment_key(
-    factors: Sequence[Factor], parameters: Sequence[tuple[str, Parameters]]
+    factors: Sequence[Factor], parameters: Sequence[tuple[str, Parameters]], place: Place
 ) -> Secret:
     material = b""
     for factor, (_, values) in zip(factors, parameters, strict=True):
-        output = factor.output(values).reveal()
+        output = factor.output(values, place).reveal()
         material += len(output).to_bytes(2, "big") + output
     return Secret(hkdf_expand(hkdf_extract(b"", material), _ENROL_INFO))
 

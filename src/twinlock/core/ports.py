@@ -47,6 +47,7 @@ class KeyRole(StrEnum):
     LOG = "log"
     AUDIT = "audit"
     WRAPPING = "wrapping"
+    HARDENING = "hardening"
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +193,14 @@ class Token(Protocol):
 
     def sign(self, kid: bytes, message: bytes) -> bytes:
         """ECDSA P-256 / SHA-256 with a loaded key; r || s, 64 bytes, low s."""
+        ...
+
+    def evaluate(self, kid: bytes, points: Sequence[bytes]) -> list[bytes]:
+        """Multiply points with a loaded hardening key; returns the 32-byte x-coordinates.
+
+        ``points`` are uncompressed and were checked (SPEC 24): a token need not do that. Raises
+        ``token.key-not-loaded`` for a key that is no hardening key.
+        """
         ...
 
     def generate_transport_key(self, *, rsa_bits: int = 2048) -> TransportKey:

@@ -31,7 +31,7 @@ from twinlock.errors import CallerError, DataError, not_authentic
 KEY_SIZE: Final = 32
 TAG_SIZE: Final = 16
 NONCE_SIZE: Final = 12
-_P256_ORDER: Final = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+P256_ORDER: Final = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 _ECDSA: Final = ec.ECDSA(hashes.SHA256())
 _KEM_CACHE: Final = 4096
 
@@ -229,11 +229,46 @@ def _derive_p256_scalar(ikm: bytes) -> int:
     for counter in range(256):
         info = (32).to_bytes(2, "big") + b"HPKE-v1" + suite_id + b"candidate" + bytes([counter])
         candidate = int.from_bytes(hkdf_expand(prk, info, 32), "big")
-        if 0 < candidate < _P256_ORDER:
+        if 0 < candidate < P256_ORDER:
             return candidate
     raise CallerError(
         "key.underivable", "No key can be derived from this seed.", hint="Choose another seed."
     )
+
+
+# --- Multiplication on P-256 -------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class AgreementKey:
+    """A P-256 scalar; ``public`` is the 65-byte uncompressed point scalar * G."""
+
+    public: bytes
+    _private: ec.EllipticCurvePrivateKey
+
+    def x_of(self, point: bytes) -> bytes:
+        """Return the x-coordinate of scalar * ``point`` (ECDH without a KDF), 32 bytes.
+
+        Constant-time in OpenSSL. ``point`` is uncompressed; raises DataError ``key.malformed``.
+        """
+        try:
+            return self._private.exchange(ec.ECDH(), _decode_p256(point))
+        except ValueError as error:
+            raise _malformed_key() from error
+
+    def __repr__(self) -> str:
+        return f"AgreementKey(kid={key_id(self.public).hex()})"
+
+
+def agreement_key(scalar: int) -> AgreementKey:
+    """Return the key of a scalar from 1 to the curve's order - 1."""
+    private = ec.derive_private_key(scalar, ec.SECP256R1())
+    return AgreementKey(_p256_public_bytes(private.public_key()), private)
+
+
+def agreement_key_from_seed(seed: Secret) -> AgreementKey:
+    """Derive a key from a 32-byte seed, the way RFC 9180 section 7.1.3 derives a scalar."""
+    return agreement_key(_derive_p256_scalar(seed.reveal()))
 
 
 # --- Signatures (ECDSA P-256, SHA-256, r || s, low s) -----------------------------------------
@@ -267,8 +302,8 @@ def signing_key_from_seed(seed: Secret) -> SigningKey:
 
 def normalize_signature(r: int, s: int) -> bytes:
     """Encode (r, s) as 64 bytes with s in the lower half, so that each signature has one form."""
-    if s > _P256_ORDER // 2:
-        s = _P256_ORDER - s
+    if s > P256_ORDER // 2:
+        s = P256_ORDER - s
     return r.to_bytes(32, "big") + s.to_bytes(32, "big")
 
 
@@ -277,7 +312,7 @@ def verify(public: bytes, message: bytes, signature: bytes) -> None:
     if len(signature) != 64:
         raise not_authentic("signature: wrong length")
     r, s = int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:], "big")
-    if s > _P256_ORDER // 2:
+    if s > P256_ORDER // 2:
         raise not_authentic("signature: s is not in the lower half")
     try:
         _load_p256(public).verify(encode_dss_signature(r, s), message, _ECDSA)
@@ -296,6 +331,11 @@ def check_signing_public(public: bytes) -> bytes:
 
 @lru_cache(maxsize=_KEM_CACHE)
 def _load_p256(public: bytes) -> ec.EllipticCurvePublicKey:
+    return _decode_p256(public)
+
+
+def _decode_p256(public: bytes) -> ec.EllipticCurvePublicKey:
+    """Not cached: points that stand for a password pass here."""
     if len(public) != 65 or public[0] != 4:
         raise ValueError("not an uncompressed P-256 point")
     return ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), public)

@@ -153,13 +153,27 @@ class Directory:
                 "directory.no-key",
                 f"The token directory states no {role.value} key"
                 + (f" for {suite.name}." if suite else "."),
-                hint="Run `twinlock token add-key`.",
+                hint="Run `twinlock token add-key`, or `add-hardening-key` for passwords.",
             )
         return max(found, key=lambda entry: entry.not_before).key
 
     def by_kid(self, kid: bytes) -> TokenKey | None:
         """Return the stated key with this id."""
         return next((entry.key for entry in self.entries if entry.key.kid == kid), None)
+
+    def hardening_point(self, kid: bytes) -> bytes:
+        """Return K of a stated hardening key, 65 bytes.
+
+        Raises DataError ``directory.no-hardening-key``.
+        """
+        key = self.by_kid(kid)
+        if key is None or key.role is not KeyRole.HARDENING:
+            raise DataError(
+                "directory.no-hardening-key",
+                "The token directory states no hardening key of that id.",
+                hint="Its key may be gone: use another way in, and enrol the password anew.",
+            )
+        return p256_point(key.public)
 
     @property
     def wrapping_keys(self) -> tuple[TokenKey, ...]:

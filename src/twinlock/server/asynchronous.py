@@ -15,12 +15,14 @@ from typing import BinaryIO, ParamSpec, Self, TypeVar
 
 from twinlock.agent.agent import Release
 from twinlock.core.context import Context
+from twinlock.core.hardening.offer import HardeningOffer
 from twinlock.core.membership import GroupState, PinnedHead
 from twinlock.core.proposal import Proposal
 from twinlock.errors import DataError
 from twinlock.server.auditor import AuditReport
 from twinlock.server.config import Config
 from twinlock.server.groups import Group
+from twinlock.server.hardening import Hardening
 from twinlock.server.legacy import LegacyRow, LegacySource
 from twinlock.server.opened import Opened
 from twinlock.server.records import Sealed, SealedRow, Stored
@@ -30,6 +32,34 @@ from twinlock.server.vault import Vault
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+
+class AsyncHardening:
+    """``Hardening`` for asyncio. See there for what each method does and raises."""
+
+    def __init__(self, hardening: Hardening, executor: ThreadPoolExecutor) -> None:
+        self._hardening = hardening
+        self._executor = executor
+
+    async def offer(self, account: bytes) -> HardeningOffer:
+        """Return the token directory and the hardening key for an account's next enrolment."""
+        return await _awaited(self._executor, self._hardening.offer, account)
+
+    async def evaluate(
+        self, kid: bytes, first: bytes, second: bytes, *, account: bytes, source: str
+    ) -> tuple[bytes, bytes]:
+        """Count one attempt, then multiply both points in the token."""
+        evaluate = self._hardening.evaluate
+        return await _awaited(
+            self._executor, evaluate, kid, first, second, account=account, source=source
+        )
+
+
+async def _awaited(
+    executor: ThreadPoolExecutor, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs
+) -> T:
+    loop = asyncio.get_running_loop()
+    return await loop.run_in_executor(executor, lambda: call(*args, **kwargs))
 
 
 class AsyncVault:
@@ -66,6 +96,11 @@ class AsyncVault:
     def vault(self) -> Vault:
         """The vault itself; what it does may wait, so use it in a thread."""
         return self._vault
+
+    @property
+    def hardening(self) -> AsyncHardening:
+        """The token's side of passwords."""
+        return AsyncHardening(self._vault.hardening, self._executor)
 
     async def group(self, name: str) -> Group:
         """Return a trusted group by name."""
@@ -188,5 +223,4 @@ class AsyncVault:
         return await self._run(self._vault.verify_audit, on_line=on_line)
 
     async def _run(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._executor, lambda: call(*args, **kwargs))
+        return await _awaited(self._executor, call, *args, **kwargs)

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from twinlock.agent.agent import Release
 from twinlock.core.context import ROW_SCOPE
 from twinlock.core.membership import GroupState
 from twinlock.core.ports import Clock, Token
@@ -222,3 +223,8 @@ def _withheld() -> CallerError:
         "The member's agent did not release this record.",
         hint="The member can release it with a request of its own.",
     )
+
+
+def release_bytes(release: Release | bytes) -> bytes:
+    """Return the bytes of a release, received or made by an agent in this process."""
+    return release.raw if isinstance(release, Release) else release

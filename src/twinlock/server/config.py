@@ -21,6 +21,7 @@ SUITE_NAMES: Final[Mapping[str, frozenset[OuterSuite]]] = {
     "token-aes": frozenset({OuterSuite.TOKEN_AES}),
 }
 DEFAULT_SESSIONS: Final = 8
+MAX_ATTEMPTS: Final = (1 << 20) - 1
 
 _KNOWN: Final[Mapping[str, frozenset[str]]] = {
     "deployment": frozenset({"id", "identity", "environment"}),
@@ -29,8 +30,21 @@ _KNOWN: Final[Mapping[str, frozenset[str]]] = {
     "suites": frozenset({"seal", "accept"}),
     "writer": frozenset({"name", "key"}),
     "pins": frozenset({"file"}),
+    "hardening": frozenset({"account-per-hour", "source-per-hour", "key-per-hour"}),
 }
 _ENVIRONMENTS: Final = ("production", "development")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HardeningLimits:
+    """How many password attempts an account, a source and a hardening key have in a clock hour.
+
+    A dishonest client tries two passwords with one attempt.
+    """
+
+    account_per_hour: int = 20
+    source_per_hour: int = 200
+    key_per_hour: int = 2000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +67,7 @@ class Config:
     writer_name: str
     writer_key: Path
     pins: Path
+    hardening: HardeningLimits = HardeningLimits()
 
 
 def load_config(path: str | Path) -> Config:
@@ -105,6 +120,18 @@ class _Reader:
             writer_name=self._text("writer", "name", "application"),
             writer_key=self._path("writer", "key") or self.folder / "writer.key",
             pins=self._path("pins", "file") or self.folder / "pins",
+            hardening=self._hardening(),
+        )
+
+    def _hardening(self) -> HardeningLimits:
+        usual = HardeningLimits()
+        section, most = "hardening", MAX_ATTEMPTS
+        return HardeningLimits(
+            account_per_hour=self._number(
+                section, "account-per-hour", usual.account_per_hour, most
+            ),
+            source_per_hour=self._number(section, "source-per-hour", usual.source_per_hour, most),
+            key_per_hour=self._number(section, "key-per-hour", usual.key_per_hour, most),
         )
 
     def _check_names(self) -> None:
@@ -146,10 +173,10 @@ class _Reader:
             raise _invalid(f"[{section}] {key} is not a list of texts")
         return value
 
-    def _number(self, section: str, key: str, default: int) -> int:
+    def _number(self, section: str, key: str, default: int, most: int = 1024) -> int:
         value = self._section(section).get(key, default)
-        if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= 1024:
-            raise _invalid(f"[{section}] {key} is not a number from 1 to 1024")
+        if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
+            raise _invalid(f"[{section}] {key} is not a number from 1 to {most}")
         return value
 
     def _hex(self, section: str, key: str, size: int) -> bytes:
@@ -217,8 +244,22 @@ def render_config(config: Config) -> str:
         "[pins]",
         f"file = {_quoted(str(_relative(config.pins, config.folder)))}",
         "",
+        *_hardening_lines(config.hardening),
     ]
     return "\n".join(lines)
+
+
+def _hardening_lines(limits: HardeningLimits) -> list[str]:
+    """The section of the limits, where they are not the usual ones."""
+    if limits == HardeningLimits():
+        return []
+    return [
+        "[hardening]",
+        f"account-per-hour = {limits.account_per_hour}",
+        f"source-per-hour = {limits.source_per_hour}",
+        f"key-per-hour = {limits.key_per_hour}",
+        "",
+    ]
 
 
 def accept_suites(names: list[str]) -> frozenset[OuterSuite]:

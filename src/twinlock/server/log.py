@@ -25,6 +25,14 @@ def record_refused(context: Context, error: TwinlockError, dek_id: bytes | None 
     )
 
 
+def hardening_limited(what: str, kid: bytes) -> None:
+    """Note an attempt beyond a limit: ``account``, ``source`` or ``key``.
+
+    A full key is what spending many accounts' attempts on one victim looks like.
+    """
+    _LOG.warning("password attempt refused: limit of the %s, hardening key %s", what, kid.hex())
+
+
 def release_refused(error: TwinlockError) -> None:
     """Note a release that was refused."""
     _LOG.warning("release refused: %s", error.code)

@@ -164,3 +164,14 @@ class Sealing:
             )
         epoch = state.current_epoch
         return GroupTarget(state.group_id, epoch.number, epoch.kem, epoch.public)
+
+
+def content_bytes(value: str | bytes) -> bytes:
+    """Return what is sealed of a value: text as UTF-8. Raises CallerError ``seal.type``."""
+    if isinstance(value, str):
+        return value.encode()
+    if isinstance(value, bytes):
+        return value
+    raise CallerError(
+        "seal.type", "A value to seal is text or bytes.", hint="Encode it, for example as JSON."
+    )

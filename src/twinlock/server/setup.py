@@ -132,6 +132,14 @@ def add_wrapping_key(
     return key
 
 
+def add_hardening_key(store: SqlStore, token: Token, config: Config, *, now: int) -> TokenKey:
+    """Make another hardening key and state it: one more bucket for new enrolments of passwords."""
+    _, directory = load_directory(store, config, now)
+    key = token.generate_key(KeyRole.HARDENING)
+    state_key(store, token, directory.identity, config.deployment_id, key, now)
+    return key
+
+
 def outer_suites(names: Sequence[str], token: Token) -> list[OuterSuite]:
     """Return the outer suites that the names stand for on this token."""
     chosen = []

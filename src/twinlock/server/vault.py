@@ -26,9 +26,10 @@ from twinlock.errors import CallerError, DataError, EnvError
 from twinlock.files import whole_file
 from twinlock.server import log
 from twinlock.server.auditor import Auditor, AuditReport, verify_audit
-from twinlock.server.ceremony import Ceremony
+from twinlock.server.ceremony import Ceremony, release_bytes
 from twinlock.server.config import Config, load_config
 from twinlock.server.groups import Group, GroupBook
+from twinlock.server.hardening import Hardening
 from twinlock.server.legacy import LegacyData, LegacyRow, LegacySource
 from twinlock.server.memory import ReadMemory
 from twinlock.server.opened import Opened
@@ -43,7 +44,7 @@ from twinlock.server.records import (
     write_file_head,
 )
 from twinlock.server.requests import Asked, Desk, Request
-from twinlock.server.sealing import Sealing, To
+from twinlock.server.sealing import Sealing, To, content_bytes
 from twinlock.server.setup import connect_token, load_directory, read_writer_key
 from twinlock.server.transport import TransportKeys
 from twinlock.store.sql import SqlStore
@@ -90,6 +91,13 @@ class Vault:
         )
         self._ceremony = Ceremony(
             self._states, lambda: self.token, self._auditor, self._transport.forget, clock
+        )
+        self._hardening = Hardening(
+            config.hardening,
+            store,
+            lambda: self.token,
+            lambda: (self.directory, self._statements),
+            clock,
         )
         self._legacy_data: LegacyData | None = None
         self._sealing = Sealing(
@@ -186,6 +194,11 @@ class Vault:
         """The audit chain's writer."""
         return self._auditor
 
+    @property
+    def hardening(self) -> Hardening:
+        """The token's side of passwords (SPEC 24)."""
+        return self._hardening
+
     # --- groups ------------------------------------------------------------------------------
 
     def group(self, name: str) -> Group:
@@ -243,7 +256,7 @@ class Vault:
                 "A single value needs a context with a column.",
                 hint="Name the column, or seal the whole row with seal_row().",
             )
-        plaintext = {context.column: _bytes_of(value)}
+        plaintext = {context.column: content_bytes(value)}
         head, fields = self._sealing.sealer(suite).seal_fields(
             context.encode(self._config.deployment_id),
             Layout.VALUE,
@@ -359,7 +372,7 @@ class Vault:
         error, the others open. Raises DataError ``release.*`` when the release itself is refused,
         EnvError when token or store fail. A release opens once.
         """
-        return self._ceremony.open(request, _release_bytes(release))
+        return self._ceremony.open(request, release_bytes(release))
 
     # --- adopting ----------------------------------------------------------------------------
 
@@ -428,7 +441,7 @@ class Vault:
         self, request: Request, release: Release | bytes, destination: str | Path
     ) -> None:
         """Open a request's one sealed file to a path, in constant memory. Raises like ``open``."""
-        self._ceremony.open_file(request, _release_bytes(release), Path(destination))
+        self._ceremony.open_file(request, release_bytes(release), Path(destination))
 
     def verify_audit(self, *, on_line: Callable[[int], None] | None = None) -> AuditReport:
         """Verify the whole audit chain; ``on_line`` is told the number of each line passed."""
@@ -455,7 +468,7 @@ class Vault:
         head, fields = sealer.seal_fields(
             context.encode(self._config.deployment_id),
             Layout.ROW,
-            {column: _bytes_of(value) for column, value in values.items()},
+            {column: content_bytes(value) for column, value in values.items()},
             self._targets(to, suite),
         )
         return sealed_row(head, fields)
@@ -485,17 +498,3 @@ class Vault:
         return RequestBundle(
             raw, statement, tuple(self._statements), news, keys, self._auditor.head()
         )
-
-
-def _bytes_of(value: str | bytes) -> bytes:
-    if isinstance(value, str):
-        return value.encode()
-    if isinstance(value, bytes):
-        return value
-    raise CallerError(
-        "seal.type", "A value to seal is text or bytes.", hint="Encode it, for example as JSON."
-    )
-
-
-def _release_bytes(release: Release | bytes) -> bytes:
-    return release.raw if isinstance(release, Release) else release

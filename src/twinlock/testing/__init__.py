@@ -11,16 +11,25 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from twinlock.testing.clock import MemoryClock
     from twinlock.testing.deployment import MemoryDeployment, memory_vault
+    from twinlock.testing.hardening import VaultHardening
     from twinlock.testing.member import MemoryMember
     from twinlock.testing.memory_token import MemoryToken
 
-__all__ = ["MemoryClock", "MemoryDeployment", "MemoryMember", "MemoryToken", "memory_vault"]
+__all__ = [
+    "MemoryClock",
+    "MemoryDeployment",
+    "MemoryMember",
+    "MemoryToken",
+    "VaultHardening",
+    "memory_vault",
+]
 
 _PLACES = {
     "MemoryClock": "twinlock.testing.clock",
     "MemoryDeployment": "twinlock.testing.deployment",
     "MemoryMember": "twinlock.testing.member",
     "MemoryToken": "twinlock.testing.memory_token",
+    "VaultHardening": "twinlock.testing.hardening",
     "memory_vault": "twinlock.testing.deployment",
 }
 

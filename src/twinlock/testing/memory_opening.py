@@ -25,6 +25,7 @@ from twinlock.core.primitives import (
     KEY_SIZE,
     NONCE_SIZE,
     TAG_SIZE,
+    AgreementKey,
     RsaKey,
     SigningKey,
     aes_key_unwrap,
@@ -46,7 +47,7 @@ class HeldKey:
     """A long-lived key and its private part."""
 
     key: TokenKey
-    private: SigningKey | RsaKey | Secret
+    private: SigningKey | AgreementKey | RsaKey | Secret
 
 
 FindKey = Callable[[bytes], HeldKey | None]
@@ -110,7 +111,7 @@ class MemoryOpening:
             case Secret():
                 nonce, ciphertext = sealed[:NONCE_SIZE], sealed[NONCE_SIZE:]
                 return gcm_open(held.private.reveal(), nonce, ciphertext, outer.binding)
-            case SigningKey():
+            case SigningKey() | AgreementKey():
                 raise not_authentic("outer lock: names a key that does not wrap")
 
     def _live(self) -> Secret:

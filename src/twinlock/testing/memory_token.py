@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final, Self
@@ -32,8 +32,10 @@ from twinlock.core.ports import (
 )
 from twinlock.core.primitives import (
     KEY_SIZE,
+    AgreementKey,
     RsaKey,
     SigningKey,
+    agreement_key_from_seed,
     generate_rsa_key,
     rsa_modulus,
     signing_key_from_seed,
@@ -122,7 +124,7 @@ class MemoryToken:
                 f"A {role.value} key {'needs a' if suite is None else 'has no'} suite.",
                 hint="Give a suite exactly when the role is `wrapping`.",
             )
-        private = self._new_private(suite, rsa_bits)
+        private = self._new_private(role, suite, rsa_bits)
         key = TokenKey(role, self._randomness(KID_SIZE), _public(private), suite)
         self._hardware.keys[key.kid] = self._held[key.kid] = HeldKey(key, private)
         return key
@@ -144,6 +146,14 @@ class MemoryToken:
         if held is None or not isinstance(held.private, SigningKey):
             raise _not_loaded(kid, "signing")
         return held.private.sign(message)
+
+    def evaluate(self, kid: bytes, points: Sequence[bytes]) -> list[bytes]:
+        """Multiply points with a hardening key. Raises ``token.key-not-loaded``."""
+        self._check_open()
+        held = self._held.get(kid)
+        if held is None or not isinstance(held.private, AgreementKey):
+            raise _not_loaded(kid, "hardening")
+        return [held.private.x_of(point) for point in points]
 
     def generate_transport_key(self, *, rsa_bits: int = 2048) -> TransportKey:
         """Make a transport key pair that dies with this connection. Raises ``token.rsa-size``."""
@@ -294,7 +304,11 @@ class MemoryToken:
             )
         return stored
 
-    def _new_private(self, suite: OuterSuite | None, rsa_bits: int) -> SigningKey | RsaKey | Secret:
+    def _new_private(
+        self, role: KeyRole, suite: OuterSuite | None, rsa_bits: int
+    ) -> SigningKey | AgreementKey | RsaKey | Secret:
+        if role is KeyRole.HARDENING:
+            return agreement_key_from_seed(Secret(self._randomness(KEY_SIZE)))
         if suite is None:
             return signing_key_from_seed(Secret(self._randomness(KEY_SIZE)))
         if suite is OuterSuite.TOKEN_AES:
@@ -327,8 +341,8 @@ class MemoryToken:
             )
 
 
-def _public(private: SigningKey | RsaKey | Secret) -> bytes:
-    if isinstance(private, SigningKey):
+def _public(private: SigningKey | AgreementKey | RsaKey | Secret) -> bytes:
+    if isinstance(private, SigningKey | AgreementKey):
         return p256_spki(private.public) or b""
     return private.public if isinstance(private, RsaKey) else b""
 

@@ -11,7 +11,7 @@ import ctypes
 from ctypes import addressof, sizeof, string_at
 from typing import Final
 
-from twinlock.token.ck import CK_UNAVAILABLE, Ckm, Ckr
+from twinlock.token.ck import CK_UNAVAILABLE, Cka, Ckm, Ckr
 from twinlock.token.functions import Functions
 from twinlock.token.returns import CallError
 from twinlock.token.structures import (
@@ -169,6 +169,23 @@ class SessionCalls:
             "WrapKey", mechanism.address, wrapping_key, key, self._buffer_at, self._length_at
         )
         return string_at(self._buffer_at, self._length.value)
+
+    def derive(self, mechanism: FixedMechanism, key: int, into: Template) -> int:
+        """C_DeriveKey; returns the new object's handle. One call."""
+        self.calls += 1
+        self._checked(
+            "DeriveKey", mechanism.address, key, into.address, into.count, self._handle_at
+        )
+        return self._handle.value
+
+    def value(self, key: int, size: int) -> bytes:
+        """CKA_VALUE of a readable key of ``size`` bytes. One call."""
+        self.calls += 1
+        wanted = CkAttribute(Cka.VALUE, self._buffer_at, size)
+        self._checked("GetAttributeValue", key, addressof(wanted), 1)
+        if wanted.length != size:
+            raise CallError(Ckr.FUNCTION_FAILED, "C_GetAttributeValue")
+        return string_at(self._buffer_at, size)
 
     def attribute(self, key: int, kind: int) -> bytes | None:
         """C_GetAttributeValue of one attribute, None if it does not exist or may not be read.

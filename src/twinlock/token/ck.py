@@ -9,6 +9,7 @@ CKF_RW_SERIAL: Final = 0x06
 """CKF_RW_SESSION | CKF_SERIAL_SESSION."""
 CKF_OS_LOCKING_OK: Final = 0x02
 CKU_USER: Final = 1
+CKD_NULL: Final = 1
 CKG_MGF1_SHA1: Final = 1
 CKG_MGF1_SHA256: Final = 2
 CKZ_DATA_SPECIFIED: Final = 1
@@ -29,6 +30,7 @@ class Ckk(IntEnum):
 
     RSA = 0x00
     EC = 0x03
+    GENERIC_SECRET = 0x10
     AES = 0x1F
 
 
@@ -43,6 +45,7 @@ class Ckm(IntEnum):
     SHA256 = 0x0250
     EC_KEY_PAIR_GEN = 0x1040
     ECDSA = 0x1041
+    ECDH1_DERIVE = 0x1050
     AES_KEY_GEN = 0x1080
     AES_ECB = 0x1081
     AES_GCM = 0x1087

@@ -25,6 +25,7 @@ EVERYTHING: Final = "everything"
 GRADE_A: Final = "grade A"
 NARROW: Final = "wrapping keys that answer one mechanism"
 INFORMATION: Final = "choosing a profile"
+HARDENING: Final = "hardening passwords"
 PERSISTENT: Final = "making persistent keys"
 SUITE_NAMES: Final = {
     OuterSuite.RSA_OAEP_SHA1: "rsa-oaep-sha1",
@@ -98,6 +99,13 @@ PROBES: Final = (
         refusal=True,
     ),
     ProbeSpec("no ECB on the AES wrapping key", NARROW, probes.only_gcm, refusal=True),
+    ProbeSpec("ECDH1 without a KDF, read as a coordinate", HARDENING, probes.hardening),
+    ProbeSpec(
+        "the hardening key does not sign",
+        HARDENING,
+        probes.hardening_key_signs_nothing,
+        refusal=True,
+    ),
 )
 
 
@@ -191,6 +199,13 @@ _GUARANTEES: Final = (
             "no ECB on the AES wrapping key",
         ),
     ),
+    (
+        "passwords can be hardened by the token",
+        (
+            "ECDH1 without a KDF, read as a coordinate",
+            "the hardening key does not sign",
+        ),
+    ),
 )
 
 
@@ -212,6 +227,7 @@ def _guarantee(text: str, on: list[Probe]) -> Guarantee:
 def _persistent_kinds(token: Pkcs11Token) -> list[tuple[KeyRole, OuterSuite | None]]:
     return [
         (KeyRole.IDENTITY, None),
+        (KeyRole.HARDENING, None),
         (KeyRole.WRAPPING, token.rsa_oaep_suite),
         (KeyRole.WRAPPING, OuterSuite.TOKEN_AES),
     ]

@@ -54,6 +54,7 @@ _ARGUMENTS: Final = {
         *(CK_ULONG, _POINTER, CK_ULONG, _POINTER, CK_ULONG),
         *(_POINTER, CK_ULONG, _POINTER),
     ),
+    "DeriveKey": (CK_ULONG, _POINTER, CK_ULONG, _POINTER, CK_ULONG, _POINTER),
 }
 
 

@@ -12,20 +12,35 @@ from dataclasses import dataclass
 from typing import Final, NoReturn
 
 from twinlock.core.ports import KeyRole, OuterSuite, Randomness, TokenKey
-from twinlock.core.primitives import equal, normalize_signature, p256_point, rsa_oaep_encrypt
+from twinlock.core.primitives import (
+    agreement_key_from_seed,
+    equal,
+    normalize_signature,
+    p256_point,
+    rsa_oaep_encrypt,
+)
 from twinlock.core.primitives import verify as verify_signature
+from twinlock.core.secret import Secret
 from twinlock.errors import CallerError, DataError, EnvError
 from twinlock.token.binding import KeySession
 from twinlock.token.calls import SessionCalls
 from twinlock.token.ck import Cka, Cko, Ckr
-from twinlock.token.policy import AES_KEY_BYTES, RSA_EXPONENT, long_lived, long_lived_public
+from twinlock.token.policy import (
+    AES_KEY_BYTES,
+    COORDINATE_BYTES,
+    RSA_EXPONENT,
+    evaluated_point,
+    long_lived,
+    long_lived_public,
+)
 from twinlock.token.pool import Login
 from twinlock.token.profiles import TokenProfile
 from twinlock.token.returns import CallError
 from twinlock.token.spki import p256_spki, rsa_spki
-from twinlock.token.structures import AES_KEY_GEN, ECDSA, RSA_OAEP, FixedMechanism, Template
+from twinlock.token.structures import AES_KEY_GEN, ECDSA, RSA_OAEP, FixedMechanism, Template, ecdh1
 
 KID_SIZE: Final = 16
+_EVALUATED_POINT: Final = Template(evaluated_point())
 OAEP_HASH: Final = {
     OuterSuite.RSA_OAEP_SHA1: "sha1",
     OuterSuite.RSA_OAEP_SHA256: "sha256",
@@ -81,8 +96,15 @@ class KeyRing:
     def signing(self, kid: bytes) -> HeldKey:
         """A held key that signs. Raises ``token.key-not-loaded``."""
         held = self._held.get(kid)
-        if held is None or held.key.role is KeyRole.WRAPPING:
+        if held is None or held.key.role in (KeyRole.WRAPPING, KeyRole.HARDENING):
             raise _not_loaded(kid, "signing")
+        return held
+
+    def hardening(self, kid: bytes) -> HeldKey:
+        """A held hardening key. Raises ``token.key-not-loaded``."""
+        held = self._held.get(kid)
+        if held is None or held.key.role is not KeyRole.HARDENING:
+            raise _not_loaded(kid, "hardening")
         return held
 
     def wrapping_aes(self, kid: bytes) -> HeldKey:
@@ -99,7 +121,7 @@ class KeyRing:
         kid = self._randomness(KID_SIZE)
         label = f"twinlock {role.value} {kid.hex()}"
         private = long_lived(self._profile, role, suite, kid, label)
-        public = long_lived_public(suite, kid, label)
+        public = long_lived_public(suite, kid, label, role)
         if suite is OuterSuite.TOKEN_AES:
             length: dict[int, int] = {Cka.VALUE_LEN: AES_KEY_BYTES}
             made = [login.calls.generate_key(AES_KEY_GEN, Template({**length, **private}))]
@@ -169,6 +191,10 @@ class KeyRing:
                 oaep_hash = OAEP_HASH[held.key.suite]
                 block = rsa_oaep_encrypt(held.key.public, oaep_hash, challenge)
                 proved = equal(login.calls.decrypt(held.outer, held.handle, block), challenge)
+            elif held.key.role is KeyRole.HARDENING:
+                drawn = agreement_key_from_seed(Secret(challenge))
+                multiplied = multiply(login.calls, held.handle, drawn.public)
+                proved = equal(multiplied, drawn.x_of(p256_point(held.key.public)))
             else:
                 signature = sign_with(login.calls, held.handle, challenge)
                 verify_signature(p256_point(held.key.public), challenge, signature)
@@ -180,6 +206,15 @@ class KeyRing:
         if not proved:
             _replaced(held.key, "it does not fit the pinned public key")
         return held
+
+
+def multiply(calls: SessionCalls, handle: int, point: bytes) -> bytes:
+    """The x-coordinate of a hardening key times an uncompressed point, 32 bytes. Three calls."""
+    derived = calls.derive(ecdh1(point), handle, _EVALUATED_POINT)
+    try:
+        return calls.value(derived, COORDINATE_BYTES)
+    finally:
+        calls.destroy(derived)
 
 
 def sign_with(calls: SessionCalls, handle: int, message: bytes) -> bytes:

@@ -16,11 +16,12 @@ from twinlock.core.primitives import rsa_oaep_encrypt
 from twinlock.token.binding import KeySession
 from twinlock.token.calls import SessionCalls
 from twinlock.token.ck import Cka, Ckk, Cko
-from twinlock.token.keys import read_modulus
+from twinlock.token.keys import read_modulus, read_p256
 from twinlock.token.pkcs11_token import Pkcs11Token
 from twinlock.token.policy import (
     RSA_EXPONENT,
     long_lived,
+    long_lived_public,
     secret_key,
     session_attributes,
     transport_private,
@@ -79,6 +80,16 @@ class Lab:
             Cka.VERIFY: True,
         }
         return self._session.generate_p256(public, self._as_session(KeyRole.IDENTITY, None))
+
+    def hardening_pair(self) -> tuple[bytes, int]:
+        """A hardening key pair; returns the public half in DER and the private handle."""
+        public: Attributes = {
+            **long_lived_public(None, b"", "twinlock doctor", KeyRole.HARDENING),
+            Cka.TOKEN: False,
+        }
+        private = self._as_session(KeyRole.HARDENING, None)
+        made_public, made_private = self._session.generate_p256(public, private)
+        return read_p256(self.calls, made_public), made_private
 
     def generate_aes(self, attributes: Attributes) -> int:
         """C_GenerateKey of an AES key."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final, Self
@@ -23,7 +23,7 @@ from twinlock.errors import CallerError, EnvError, not_authentic
 from twinlock.token.adopting import LegacyKeys, Pkcs11Adopting
 from twinlock.token.binding import Module, TokenInfo
 from twinlock.token.importing import ImportLevels, ReleaseKeyImport
-from twinlock.token.keys import KeyRing, is_residue, read_modulus, sign_with
+from twinlock.token.keys import KeyRing, is_residue, multiply, read_modulus, sign_with
 from twinlock.token.opening import Pkcs11Opening, RecordOpener
 from twinlock.token.pin import PinSource, resolve_pin
 from twinlock.token.policy import (
@@ -189,6 +189,15 @@ class Pkcs11Token:
         """ECDSA P-256 / SHA-256; r || s, 64 bytes, low s. Raises ``token.key-not-loaded``."""
         with translating(), self._pool.main() as login:
             return sign_with(login.calls, self._keys.signing(kid).handle, message)
+
+    def evaluate(self, kid: bytes, points: Sequence[bytes]) -> list[bytes]:
+        """Multiply points with a hardening key, in a session of its own; see ``core.ports.Token``.
+
+        Raises ``token.key-not-loaded`` or ``token.busy``.
+        """
+        with translating(), self._pool.working() as work:
+            handle = self._keys.hardening(kid).handle
+            return [multiply(work, handle, point) for point in points]
 
     def generate_transport_key(self, *, rsa_bits: int = 2048) -> TransportKey:
         """Make a transport key pair as session objects; only the private half is kept."""

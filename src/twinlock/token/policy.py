@@ -17,6 +17,7 @@ from twinlock.token.profiles import KwValueLen, TokenProfile, UnwrapTemplate
 from twinlock.token.structures import Attributes, Template
 
 AES_KEY_BYTES: Final = 32
+COORDINATE_BYTES: Final = 32
 RSA_EXPONENT: Final = b"\x01\x00\x01"
 P256_PARAMS: Final = bytes.fromhex("06082a8648ce3d030107")
 """DER of the object identifier of secp256r1."""
@@ -187,12 +188,30 @@ def transport_public() -> Attributes:
     }
 
 
-def long_lived_public(suite: OuterSuite | None, kid: bytes, label: str) -> Attributes:
+def evaluated_point() -> Attributes:
+    """What a hardening key derives: an x-coordinate that is read at once, and does nothing."""
+    return {
+        Cka.CLASS: Cko.SECRET_KEY,
+        Cka.KEY_TYPE: Ckk.GENERIC_SECRET,
+        Cka.TOKEN: False,
+        Cka.PRIVATE: True,
+        Cka.SENSITIVE: False,
+        Cka.EXTRACTABLE: True,
+        **_usages(_SECRET_USAGES, ()),
+        Cka.VALUE_LEN: COORDINATE_BYTES,
+    }
+
+
+def long_lived_public(
+    suite: OuterSuite | None, kid: bytes, label: str, role: KeyRole | None = None
+) -> Attributes:
     """The public half of a persistent key pair.
 
-    It has its private half's counterpart usage, which NSS needs for its check of a new pair.
+    It has its private half's counterpart usage, which NSS needs for its check of a new pair. That
+    of a hardening key has none.
     """
     is_rsa = suite is not None
+    usage = () if role is KeyRole.HARDENING else (Cka.ENCRYPT if is_rsa else Cka.VERIFY,)
     return {
         Cka.CLASS: Cko.PUBLIC_KEY,
         Cka.KEY_TYPE: Ckk.RSA if is_rsa else Ckk.EC,
@@ -200,8 +219,17 @@ def long_lived_public(suite: OuterSuite | None, kid: bytes, label: str) -> Attri
         Cka.PRIVATE: False,
         Cka.ID: kid,
         Cka.LABEL: label.encode(),
-        **_usages(_PUBLIC_USAGES, (Cka.ENCRYPT if is_rsa else Cka.VERIFY,)),
+        **_usages(_PUBLIC_USAGES, usage),
     }
+
+
+def _use_of(role: KeyRole) -> tuple[Cka, Ckm]:
+    """The one usage and the one mechanism of a private key."""
+    if role is KeyRole.WRAPPING:
+        return Cka.DECRYPT, Ckm.RSA_PKCS_OAEP
+    if role is KeyRole.HARDENING:
+        return Cka.DERIVE, Ckm.ECDH1_DERIVE
+    return Cka.SIGN, Ckm.ECDSA
 
 
 def long_lived(
@@ -223,6 +251,7 @@ def long_lived(
         mechanism = Ckm.AES_GCM
     else:
         is_rsa = suite is not None
+        usage, mechanism = _use_of(role)
         base = {
             Cka.CLASS: Cko.PRIVATE_KEY,
             Cka.KEY_TYPE: Ckk.RSA if is_rsa else Ckk.EC,
@@ -230,9 +259,8 @@ def long_lived(
             Cka.PRIVATE: True,
             Cka.SENSITIVE: True,
             Cka.EXTRACTABLE: False,
-            **_usages(_PRIVATE_USAGES, (Cka.DECRYPT if is_rsa else Cka.SIGN,)),
+            **_usages(_PRIVATE_USAGES, (usage,)),
         }
-        mechanism = Ckm.RSA_PKCS_OAEP if is_rsa else Ckm.ECDSA
     allowed: dict[int, list[int]] = (
         {Cka.ALLOWED_MECHANISMS: [mechanism]} if profile.allowed_mechanisms else {}
     )

@@ -14,15 +14,17 @@ from typing import Final
 from twinlock.core.primitives import (
     aes_key_unwrap,
     aes_key_wrap,
+    agreement_key_from_seed,
     gcm_open,
     gcm_seal,
     p256_point,
     rsa_oaep_encrypt,
     verify,
 )
+from twinlock.core.secret import Secret
 from twinlock.errors import DataError
 from twinlock.token.ck import Cka, Ckm, code_name
-from twinlock.token.keys import sign_with
+from twinlock.token.keys import multiply, sign_with
 from twinlock.token.lab import Lab
 from twinlock.token.policy import secret_key
 from twinlock.token.returns import CallError, refuses_data
@@ -107,6 +109,21 @@ def ecdsa_sign(lab: Lab) -> str:
     except DataError as error:
         raise NotHeldError("the signature does not verify in software") from error
     return "ECDSA P-256 verifies in software"
+
+
+def hardening(lab: Lab) -> str:
+    """ECDH1 without a KDF gives the x-coordinate that software computes, to be read."""
+    spki, private = lab.hardening_pair()
+    drawn = agreement_key_from_seed(Secret(os.urandom(32)))
+    if multiply(lab.calls, private, drawn.public) != drawn.x_of(p256_point(spki)):
+        raise NotHeldError("the coordinate is another than software's")
+    return "ECDH1 without a KDF gives the x-coordinate, to be read"
+
+
+def hardening_key_signs_nothing(lab: Lab) -> str:
+    """The hardening key, made to derive, does not sign."""
+    _, private = lab.hardening_pair()
+    return _refuses(lambda: sign_with(lab.calls, private, _AAD), "the hardening key also signs")
 
 
 def oaep_decrypt(oaep_hash: str) -> Callable[[Lab], str]:

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final, TypeAlias
 
 from twinlock.token.ck import (
+    CKD_NULL,
     CKG_MGF1_SHA1,
     CKG_MGF1_SHA256,
     CKZ_DATA_SPECIFIED,
@@ -59,6 +60,18 @@ class CkGcmParams(ctypes.Structure):
         ("aad", ctypes.c_char_p),
         ("aad_length", CK_ULONG),
         ("tag_bits", CK_ULONG),
+    )
+
+
+class CkEcdh1Params(ctypes.Structure):
+    """CK_ECDH1_DERIVE_PARAMS."""
+
+    _fields_ = (
+        ("kdf", CK_ULONG),
+        ("shared_length", CK_ULONG),
+        ("shared", ctypes.c_void_p),
+        ("public_length", CK_ULONG),
+        ("public", ctypes.c_void_p),
     )
 
 
@@ -146,6 +159,13 @@ def rsa_oaep(oaep_hash: str, mgf_hash: str, label: bytes = b"") -> FixedMechanis
         _OAEP_HASHES[oaep_hash], _MGFS[mgf_hash], CKZ_DATA_SPECIFIED, at, len(label)
     )
     return FixedMechanism(Ckm.RSA_PKCS_OAEP, parameter, memory)
+
+
+def ecdh1(point: bytes) -> FixedMechanism:
+    """ECDH1 with the other side's point, uncompressed, without a KDF: the x-coordinate itself."""
+    memory = ctypes.create_string_buffer(point, len(point))
+    parameter = CkEcdh1Params(CKD_NULL, 0, None, len(point), ctypes.addressof(memory))
+    return FixedMechanism(Ckm.ECDH1_DERIVE, parameter, memory)
 
 
 RSA_OAEP: Final = {name: rsa_oaep(name, name) for name in _OAEP_HASHES}

@@ -6,6 +6,7 @@ keeps. Adding one touches its own file, one family of vectors and one line of th
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 from twinlock.core.ports import Randomness
@@ -15,16 +16,25 @@ Parameters = list[Any]
 """Public, deterministic CBOR; authenticated by the enrolment that holds them."""
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The enrolment that a factor's output is for: three ids of 16 bytes."""
+
+    deployment_id: bytes
+    member_id: bytes
+    enrolment_id: bytes
+
+
 @runtime_checkable
 class Factor(Protocol):
     """One factor, held by a member while unlocking."""
 
     @property
     def kind(self) -> str:
-        """The stable name in enrolments: ``passphrase``, ``device-key``."""
+        """The stable name in enrolments: ``passphrase``, ``device-key``, ``password``."""
         ...
 
-    def output(self, parameters: Parameters) -> Secret:
+    def output(self, parameters: Parameters, place: Place) -> Secret:
         """Return this factor's 32 bytes for an enrolment's parameters.
 
         Raises ``factor.parameters`` when they are outside the compiled-in floors and ceilings.

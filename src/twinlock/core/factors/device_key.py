@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from twinlock.core import cbor
-from twinlock.core.factors import Parameters
+from twinlock.core.factors import Parameters, Place
 from twinlock.core.ports import Randomness
 from twinlock.core.primitives import hmac_sha256
 from twinlock.core.secret import Secret
@@ -31,7 +31,7 @@ class DeviceKeyFactor:
         """Return [salt]."""
         return [randomness(_SALT_SIZE)]
 
-    def output(self, parameters: Parameters) -> Secret:
-        """Return HMAC-SHA-256(device key, label || salt)."""
+    def output(self, parameters: Parameters, place: Place) -> Secret:  # noqa: ARG002
+        """Return HMAC-SHA-256(device key, label || salt), whatever the place."""
         (salt,) = cbor.take_list(parameters, 1, 1)
         return Secret(hmac_sha256(self.read().reveal(), _LABEL + cbor.take_bytes(salt, _SALT_SIZE)))
