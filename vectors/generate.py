@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from vectors import adopted, content, encodings, factors, opening, statements
+from vectors import adopted, content, encodings, factors, hardening, opening, statements
 from vectors.form import FOLDER, Vector
 from vectors.recording import Recording
 
@@ -22,6 +22,7 @@ def all_vectors(recording: Recording) -> Iterator[Vector]:
     yield from adopted.vectors(recording)
     yield from statements.vectors(recording)
     yield from factors.vectors()
+    yield from hardening.vectors()
 
 
 def main() -> int:

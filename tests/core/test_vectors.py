@@ -16,10 +16,14 @@ from twinlock.core import audit, cbor, envelope, locks, opening, primitives
 from twinlock.core.adopted import LegacyCell, decode_adopted, prepare_adopted, verify_cell
 from twinlock.core.context import Context
 from twinlock.core.deployment import parse_deployment_card
-from twinlock.core.enrolment import decode_enrolment, unlock
+from twinlock.core.enrolment import MemberKeys, decode_enrolment, unlock
 from twinlock.core.envelope import Field, GroupLock, Head
+from twinlock.core.factors import Place
 from twinlock.core.factors.device_key import DeviceKeyFactor
 from twinlock.core.factors.passphrase import PassphraseFactor
+from twinlock.core.factors.password import password_output, password_point
+from twinlock.core.hardening.curve import decode_point, encode_point
+from twinlock.core.hardening.evaluation import blind
 from twinlock.core.keyfile import decode_key_file
 from twinlock.core.ports import KeyRole, OuterSuite
 from twinlock.core.primitives import Kem, KemKey
@@ -34,6 +38,7 @@ from twinlock.core.request import GroupHead, RequestItem, RequestMessage, reques
 from twinlock.core.secret import Secret
 from twinlock.core.statements import Statement, verify_directory, verify_transport
 from twinlock.errors import DataError, TwinlockError, not_authentic
+from vectors import hardening
 from vectors.form import OK, load_all
 from vectors.generate import all_vectors
 from vectors.recording import Recording
@@ -279,12 +284,40 @@ def unlock_enrolment(given: Given) -> Given:
         factors.append(PassphraseFactor(lambda: given["passphrase"]))
     if "device_key" in given:
         factors.append(DeviceKeyFactor(lambda: Secret(b(given["device_key"]))))
-    keys = unlock(decode_enrolment(b(given["enrolment"])), factors)
+    return _keys_of(unlock(decode_enrolment(b(given["enrolment"])), factors))
+
+
+def _keys_of(keys: MemberKeys) -> Given:
     return {
         "kem_public": keys.kem.public.hex(),
         "signing_public": keys.signing.public.hex(),
         "state_key": keys.state_key.reveal().hex(),
     }
+
+
+def unlock_password(given: Given) -> Given:
+    token = primitives.agreement_key_from_seed(Secret(b(given["hardening_seed"])))
+    factor = hardening.factor(given["password"], token, b(given["pinned"]))
+    return _keys_of(unlock(decode_enrolment(b(given["enrolment"])), [factor]))
+
+
+def accept_evaluation(given: Given) -> Given:
+    place = Place(b(given["deployment"]), b(given["member"]), b(given["enrolment"]))
+    kid, stretched, public = b(given["kid"]), Secret(b(given["stretched"])), b(given["public"])
+    drawn = iter([b(given["r"]), b(given["t"]), b(given["s"]), bytes([given["swapped"]])])
+    point = password_point(place, kid, stretched)
+    blinded = blind(point, lambda size: next(drawn))
+    first, second = (b(answer) for answer in given["answers"])
+    hardened = blinded.accept(public, (first, second))
+    return {
+        "point": encode_point(point).hex(),
+        "sent": [sent.hex() for sent in blinded.sent],
+        "output": password_output(place, kid, public, hardened, stretched).reveal().hex(),
+    }
+
+
+def check_point(given: Given) -> Given:
+    return {"point": encode_point(decode_point(b(given["point"]))).hex()}
 
 
 def decode_key(given: Given) -> Given:
@@ -300,6 +333,9 @@ def parse_card(given: Given) -> Given:
 
 
 OPERATIONS = {
+    "unlock-password": unlock_password,
+    "accept-evaluation": accept_evaluation,
+    "check-point": check_point,
     "unlock-enrolment": unlock_enrolment,
     "decode-key-file": decode_key,
     "parse-deployment-card": parse_card,

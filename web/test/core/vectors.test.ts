@@ -13,6 +13,9 @@ const OTHERS: Record<string, string> = {
   "walk-audit": "the audit chain is the server's",
   "parse-deployment-card": "members are made with the program, which reads the card",
   "verify-share": "help with AND locks is given and taken with the program",
+  "unlock-password": "passwords are hardened with the program",
+  "accept-evaluation": "passwords are hardened with the program",
+  "check-point": "the server checks what it evaluates",
   "encode-share-info": "help with AND locks is given and taken with the program",
 };
 
