@@ -133,6 +133,7 @@ def test_every_answer_has_the_strict_headers(site: AgentSite, path: str) -> None
     assert headers["cross-origin-opener-policy"] == "same-origin"
     assert headers["cross-origin-embedder-policy"] == "require-corp"
     assert headers["origin-agent-cluster"] == "?1"
+    assert headers["x-dns-prefetch-control"] == "off"
     assert "camera=()" in headers["permissions-policy"]
     assert re.search(r"=\((?!\))", headers["permissions-policy"]) is None
 

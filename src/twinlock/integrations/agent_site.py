@@ -57,6 +57,7 @@ _EVERYWHERE: Final = (
     ("cross-origin-opener-policy", "same-origin"),
     ("cross-origin-embedder-policy", "require-corp"),
     ("origin-agent-cluster", "?1"),
+    ("x-dns-prefetch-control", "off"),
     # Every load asks whether the file is still the same: an update of the agent is one at once.
     ("cache-control", "no-cache"),
 )
