@@ -73,11 +73,11 @@ _COLUMNS: Final = (
     *("id", "ward", "revision", "key_name", "wrapped_dek", "diagnosis_ct"),
     *("diagnosis_nonce", "diagnosis_tag", "notes_ct"),
 )
-_INSERT: Final = text(
+INSERT: Final = text(
     f"INSERT INTO patients ({', '.join(_COLUMNS)}) "
     f"VALUES ({', '.join(':' + name for name in _COLUMNS)})"
 )
-_UPDATE: Final = text(
+UPDATE: Final = text(
     "UPDATE patients SET "
     + ", ".join(f"{name} = :{name}" for name in _COLUMNS[2:])
     + " WHERE id = :id"
@@ -163,7 +163,7 @@ class OldApplication:
         with begin(self.url) as connection:
             for start in range(first, first + count, _CHUNK):
                 numbers = range(start, min(start + _CHUNK, first + count))
-                connection.execute(_INSERT, [self.row(number, 0) for number in numbers])
+                connection.execute(INSERT, [self.row(number, 0) for number in numbers])
 
     def insert_with(self, processes: int, count: int) -> None:
         """Insert ``count`` rows with several processes, the ids from 1 on."""
@@ -175,7 +175,7 @@ class OldApplication:
     def update(self, number: int, revision: int) -> None:
         """Write a row anew, with a new DEK, as the old application does when it is edited."""
         with begin(self.url) as connection:
-            connection.execute(_UPDATE, self.row(number, revision))
+            connection.execute(UPDATE, self.row(number, revision))
 
     def row(self, number: int, revision: int) -> dict[str, Any]:
         """Return a row of this id and revision, encrypted."""
