@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from fastapi import Depends, FastAPI
-from sqlalchemy import Engine, create_engine, make_url, select
+from sqlalchemy import Engine, create_engine, make_url, select, update
 from sqlalchemy.orm import (
     DeclarativeBase,
     Mapped,
@@ -339,6 +339,24 @@ def test_an_old_value_that_is_set_to_none_is_gone(rewrapped: bool, adopting: Ado
     assert adopting.said()[0] == (None, notes_of(1, 0))
     assert adopting.one(1)["diagnosis_ct"] is None
     assert (adopting.one(1)["twinlock_dek"] is None) is not rewrapped
+
+
+def test_a_bulk_update_does_not_bring_an_old_value_back(adopting: Adopting) -> None:
+    patient = adopting.patient
+    with adopting.sessions() as session:
+        adopting.rows(session)[0].diagnosis = "I48.1"
+        session.commit()
+        by_key = [{"id": 1, "diagnosis": None}]
+        for clear, given in (
+            (update(patient).values(diagnosis=None), None),
+            (update(patient), by_key),
+        ):
+            with pytest.raises(CallerError) as refused:
+                session.execute(clear, given)
+            assert refused.value.code == "sealed.old-value"
+        session.execute(update(patient).values(diagnosis=None, diagnosis_ct=None))
+        session.commit()
+    assert adopting.said()[0] == (None, notes_of(1, 0))
 
 
 @pytest.mark.parametrize("mode", [Mode.REWRAP, Mode.RESEAL])

@@ -57,7 +57,7 @@ class Visit(Base):
 
     unit_id: Mapped[int] = mapped_column(ForeignKey("unit.id"), primary_key=True)
     number: Mapped[str] = mapped_column(primary_key=True)
-    clinic: Mapped[str] = mapped_column(default="north")
+    clinic: Mapped[str] = mapped_column("clinic_name", default="north")
     sealed_version: Mapped[int]
     remark: Mapped[str | None]
     unit: Mapped[Unit] = relationship()
