@@ -42,6 +42,12 @@ def test_the_database_may_be_named_by_the_environment(
     assert "line 2" in refused.value.message
 
 
+def test_a_contracted_table_has_no_dek_any_more(tmp_path: Path) -> None:
+    text = WHOLE.replace('legacy-key = "records-2021"', "contracted = true")
+    table = read(tmp_path, text).tables[0]
+    assert (table.dek, "wrapped_dek" in table.old) == (None, False)
+
+
 def _with(old: str, new: str) -> str:
     assert old in WHOLE
     return WHOLE.replace(old, new, 1)

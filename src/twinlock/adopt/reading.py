@@ -29,7 +29,7 @@ _ENCODINGS: Final = tuple(Encoding)
 _TABLE_KEYS: Final = (
     *("table", "schema", "name", "key", "key-is-uuid", "tenant", "version", "source", "dek"),
     *("encoding", "legacy-key", "legacy-key-column", "groups", "group-names", "target"),
-    *("columns", "layout", "watch", "fernet-key-file", "fernet-key-env"),
+    *("columns", "layout", "watch", "fernet-key-file", "fernet-key-env", "contracted"),
 )
 _COLUMN_KEYS: Final = ("name", "ciphertext", "plaintext", "nonce", "tag", "aad", "target")
 
@@ -125,6 +125,7 @@ def _table(section: Section, keys: Mapping[str, LegacyKeySettings]) -> TableSett
     table, schema = section.text("table"), section.optional("schema")
     encoding = Encoding(section.choice("encoding", _ENCODINGS, Encoding.RAW))
     columns = tuple(_column(one, source, encoding) for one in section.sections("columns"))
+    contracted = section.flag("contracted")
     key = section.texts("key")
     if not key:
         section.refuse("key is missing: the primary key's column, or all of them")
@@ -137,7 +138,7 @@ def _table(section: Section, keys: Mapping[str, LegacyKeySettings]) -> TableSett
         tenant=section.template("tenant") or parse_template(""),
         version=section.optional("version"),
         source=source,
-        dek=section.optional("dek"),
+        dek=None if contracted else section.optional("dek"),
         dek_encoding=encoding,
         key_name=section.optional("legacy-key"),
         key_column=section.optional("legacy-key-column"),
@@ -216,7 +217,7 @@ def _require_source(
             section.refuse("source = 'fernet' needs either fernet-key-file or fernet-key-env")
     elif table.fernet_key_file is not None or table.fernet_key_env is not None:
         section.refuse("fernet-key-… goes with source = 'fernet' only")
-    if table.source is not Source.HSM or table.layout is not None:
+    if table.source is not Source.HSM or table.layout is not None or section.flag("contracted"):
         return
     if table.dek is None:
         section.refuse("dek is missing: the column with the wrapped DEK")

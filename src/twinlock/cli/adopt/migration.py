@@ -189,7 +189,13 @@ def contract(
     count = sum(len(plan.columns) for plan in plans)
     what = f"Dropped {count} column(s)." if execute else f"Wrote {output}: drops {count} column(s)."
     rows = [(key.name, key.where) for key in keys]
-    terminal.result(data, done(what), table(["old key", "where"], rows), _claim(data["old_keys"]))
+    terminal.result(
+        data,
+        done(what),
+        "Now set contracted = true in adopt.toml.",
+        table(["old key", "where"], rows),
+        _claim(data["old_keys"]),
+    )
 
 
 def _require_yes(terminal: Terminal, columns: Sequence[str], yes: bool) -> None:
