@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import pickle
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import defer, load_only, undefer
 
 from tests.sqlalchemy.clinic import Chart, Clinic, Patient, counted
-from twinlock import CallerError, DataError
+from twinlock import AsyncVault, CallerError, DataError
 from twinlock.integrations.rows import HasRowSource, OpenedScope, row_source
 from twinlock.integrations.sqlalchemy import (
     SealedUseError,
@@ -231,6 +232,29 @@ def test_what_a_database_writer_puts_into_a_row_is_an_error_and_never_a_value(
         assert error is not None
         assert error.code == code
         assert bea.diagnosis == "I48.1"
+
+
+def test_a_page_of_damaged_rows_alone_shows_their_errors_and_asks_nobody(
+    clinic: Clinic, patients: list[Patient]
+) -> None:
+    session = patients[0]._sa_instance_state.session
+    damage(clinic, "UPDATE patient SET twinlock_dek = NULL")
+    session.expire_all()
+
+    def nobody(_request: object) -> bytes:
+        raise AssertionError
+
+    with opened_rows(patients[:1], clinic.vault, nobody) as [view]:
+        error = error_of(view, "diagnosis")
+        assert error is not None
+        assert error.code == "format.malformed"
+        assert view.name == "Ada"
+
+    async def asynchronously() -> None:
+        async with opened_rows(patients[:1], AsyncVault(clinic.vault), nobody) as [view]:
+            assert error_of(view, "diagnosis") is not None
+
+    asyncio.run(asynchronously())
 
 
 def test_a_member_of_none_of_the_groups_gets_no_page(

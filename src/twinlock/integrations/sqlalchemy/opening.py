@@ -71,7 +71,8 @@ class OpenedRows(_Opening):
         opened: list[Opened] = []
         if items:
             request = self._vault.request(items, purpose=self._purpose, groups=self._groups)
-            opened = self._vault.open(request, self._answer(request))
+            refused = _all_refused(request)
+            opened = refused or self._vault.open(request, self._answer(request))
         for batch in legacy_batches(self._sources):
             try:
                 batch.take(self._vault.open_legacy(batch.items))
@@ -108,15 +109,18 @@ class AsyncOpenedRows(_Opening):
         opened: list[Opened] = []
         if items:
             request = await self._vault.request(items, purpose=self._purpose, groups=self._groups)
-            answered = self._answer(request)
-            release = await answered if isawaitable(answered) else answered
-            opened = await self._vault.open(request, release)
+            opened = _all_refused(request) or await self._open(request)
         for batch in legacy_batches(self._sources):
             try:
                 batch.take(await self._vault.open_legacy(batch.items))
             except CallerError as error:
                 batch.refuse(error)
         return self._views(opened)
+
+    async def _open(self, request: Request) -> list[Opened]:
+        answered = self._answer(request)
+        release = await answered if isawaitable(answered) else answered
+        return await self._vault.open(request, release)
 
     async def __aexit__(
         self,
@@ -170,6 +174,13 @@ def opened_rows(
     if isinstance(vault, AsyncVault):
         return AsyncOpenedRows(rows, vault, answer, purpose, groups)
     return OpenedRows(rows, vault, answer, purpose, groups)
+
+
+def _all_refused(request: Request) -> list[Opened]:
+    """Return the records' errors if nothing of a request can be asked for, else nothing."""
+    if any(asked.record for asked in request.asked):
+        return []
+    return [Opened(asked.context, asked.error) for asked in request.asked]
 
 
 def _views(sources: Sequence[RowSource], opened: list[Opened], scope: OpenedScope) -> list[Any]:
