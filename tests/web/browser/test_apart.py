@@ -1,4 +1,4 @@
-"""What scripts of the application, other origins and the agent's own page cannot do."""
+"""What scripts of the application, other origins and the agent's own page cannot do. R-WEB-1..3."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from tests.web.browser.driver import Browser
 
 
 def test_the_agents_window_cannot_be_framed(browser: Browser) -> None:
+    """R-WEB-1."""
     browser.play("windowCannotBeFramed")
 
 
@@ -14,6 +15,7 @@ def test_the_relay_is_for_listed_origins_and_no_others(browser: Browser) -> None
 
 
 def test_the_relay_drops_every_message_that_is_not_exactly_one(browser: Browser) -> None:
+    """R-WEB-3."""
     browser.play("garbageIsDropped")
 
 
@@ -24,6 +26,7 @@ def test_the_applications_scripts_reach_neither_keys_nor_state_nor_channel(
 
 
 def test_the_window_checks_origins_by_itself(browser: Browser) -> None:
+    """R-WEB-2."""
     browser.play("windowChecksOrigins")
 
 

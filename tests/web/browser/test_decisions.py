@@ -19,6 +19,7 @@ def test_beyond_the_budget_the_member_decides_and_sees_why(browser: Browser) -> 
 
 
 def test_the_budget_counts_over_all_tabs(browser: Browser) -> None:
+    """R-WEB-5."""
     browser.play("budgetOfAllTabs")
 
 
@@ -31,16 +32,20 @@ def test_the_card_works_by_keyboard_alone(browser: Browser) -> None:
 
 
 def test_a_press_in_a_cards_first_moment_does_not_release(browser: Browser) -> None:
+    """R-WEB-4."""
     browser.play("tooEarly")
 
 
 def test_a_window_without_focus_releases_nothing(browser: Browser) -> None:
+    """R-WEB-4."""
     browser.play("withoutFocus")
 
 
 def test_a_double_press_does_not_release_the_next_card_too(browser: Browser) -> None:
+    """R-WEB-4."""
     browser.play("oneAfterTheOther")
 
 
 def test_an_application_cannot_pile_up_decisions(browser: Browser) -> None:
+    """R-WEB-4."""
     browser.play("crowded")

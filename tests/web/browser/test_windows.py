@@ -30,20 +30,24 @@ def test_files_can_be_dropped_into_the_window(browser: Browser) -> None:
 def test_files_are_remembered_with_their_counters_and_the_passphrase_is_not(
     browser: Browser,
 ) -> None:
+    """R-WEB-6."""
     browser.play("remembered")
 
 
 def test_locking_ends_the_worker_that_held_the_keys_and_what_waits_goes_on_after_unlocking(
     browser: Browser,
 ) -> None:
+    """R-WEB-6."""
     browser.play("locked")
 
 
 def test_an_agent_that_nobody_uses_locks_itself(browser: Browser) -> None:
+    """R-WEB-6."""
     browser.play("unused")
 
 
 def test_one_window_at_a_time_holds_the_keys(browser: Browser) -> None:
+    """R-WEB-5."""
     browser.play("second")
 
 

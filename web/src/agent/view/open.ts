@@ -50,7 +50,7 @@ export function showDone(entry: Done): void {
   const when = made("time", new Date(entry.at).toLocaleTimeString(), "when");
   when.dateTime = new Date(entry.at).toISOString();
   const purpose = entry.request.purpose === "" ? [] : [made("span", " · "), foreign(entry.request.purpose)];
-  const said = made("div", `${OUTCOMES[entry.outcome]} · `, "said");
+  const said = made("div", OUTCOMES[entry.outcome], "said");
   said.append(made("span", entry.origin, "origin"));
   const line = [when, made("span", " · "), ...recordsLine(entry.request.records), ...purpose];
   const records = made("div", recordsTable(entry.request.records), "records");
