@@ -29,10 +29,10 @@ demo-web: ready-web web/dist/agent.js ## a clinic in the browser: sign in, unloc
 
 web: ready-web web/dist/agent.js ## build the browser agent and its client
 
-test: ready-dev native ## all tests, on real tokens and a PostgreSQL of their own (T="path -k words")
+test: ready-dev native web/dist/agent.js ## all tests, on real tokens and a PostgreSQL of their own (T="path -k words")
 	@$(RUN) scripts/with-postgres python -m pytest -n 2 --dist loadfile -rs $(T)
 
-attack: ready-dev native ## try every claim of docs/threat-model.md
+attack: ready-dev native web/dist/agent.js ## try every claim of docs/threat-model.md
 	@$(RUN) scripts/with-postgres python -m attacks
 
 bench: ready-dev native ## measure everything (B=options)
