@@ -7,11 +7,10 @@ is not touched, and is taken again in the next pass.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from collections.abc import Sequence, Set
+from typing import Protocol
 
-from sqlalchemy import ColumnElement, Connection, Update, bindparam, update
+from sqlalchemy import Connection
 
 from twinlock.adopt.database import AppDatabase
 from twinlock.adopt.jobs import Counts, Finding
@@ -20,19 +19,8 @@ from twinlock.adopt.passes import Batch, Cursor
 from twinlock.adopt.settings import Mode
 from twinlock.adopt.tables import AppTable, Key, as_row, shown_key
 from twinlock.adopt.templates import Row
+from twinlock.adopt.writing import Change, RowWriter
 from twinlock.errors import TwinlockError
-
-_KEY: Final = "key_"
-_WAS: Final = "was_"
-_NEW: Final = "new_"
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """What is to be written into a row: SQL column to value."""
-
-    values: Mapping[str, bytes]
-    host_dek: bool = False
 
 
 class Locksmith(Protocol):
@@ -53,6 +41,7 @@ class BatchAdopter:
         self._table = table
         self._todo = candidate(table, mode)
         self._locksmith = locksmith
+        self._writer = RowWriter(table, database.is_postgresql)
 
     def adopt(self, cursor: Cursor, limit: int, known_bad: Set[Key]) -> Batch:
         """Take at most ``limit`` rows and adopt them; see ``passes.Adopter``."""
@@ -93,39 +82,10 @@ class BatchAdopter:
     ) -> Batch:
         made = [(row, change) for row, change in work if isinstance(change, Change)]
         bad = [(self._table.key_of(row), e) for row, e in work if isinstance(e, TwinlockError)]
-        adopted = 0
-        for columns in {tuple(change.values) for _, change in made}:
-            same = [(row, change) for row, change in made if tuple(change.values) == columns]
-            parameters = [self._parameters(row, change) for row, change in same]
-            adopted += connection.execute(self._update(columns), parameters).rowcount
+        adopted = self._writer.write(connection, made)
         host = sum(change.host_dek for _, change in made) if adopted else 0
         return Batch(
             Counts(adopted, len(bad), host),
             [Finding(shown_key(key), error.code, error.message) for key, error in bad],
             [key for key, _ in bad],
         )
-
-    def _update(self, columns: Sequence[str]) -> Update:
-        """Write a row only if it is still as it was when it was chosen."""
-        table = self._table
-        same: list[ColumnElement[bool]] = [
-            column == bindparam(_KEY + column.name, type_=column.type)
-            for column in table.key_columns
-        ]
-        for column in (table.sql.c[name] for name in self._compared()):
-            was: ColumnElement[Any] = bindparam(_WAS + column.name, type_=column.type)
-            same.append(column.is_not_distinct_from(was))
-        values: dict[str, Any] = {name: bindparam(_NEW + name) for name in columns}
-        return update(table.sql).where(*same).values(values)
-
-    def _compared(self) -> Sequence[str]:
-        """Under PostgreSQL's row lock nobody else wrote; what is compared there is our own."""
-        settings = self._table.settings
-        if self._database.is_postgresql:
-            return settings.targets
-        return list(dict.fromkeys([*settings.targets, *settings.old, *settings.bound]))
-
-    def _parameters(self, row: Row, change: Change) -> dict[str, Any]:
-        keys = {_KEY + name: row[name] for name in self._table.settings.key}
-        was = {_WAS + name: row[name] for name in self._compared()}
-        return {**keys, **was, **{_NEW + name: value for name, value in change.values.items()}}

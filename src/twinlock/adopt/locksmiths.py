@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from twinlock.adopt.batches import Change, Locksmith
+from twinlock.adopt.batches import Locksmith
 from twinlock.adopt.layout import layout_errors
 from twinlock.adopt.old_rows import OldRow, legacy_row, read_old
 from twinlock.adopt.settings import Mode, Source
@@ -13,6 +13,7 @@ from twinlock.adopt.stored import has_native_head
 from twinlock.adopt.tables import AppTable
 from twinlock.adopt.templates import Row
 from twinlock.adopt.ways import GroupsOf
+from twinlock.adopt.writing import Change
 from twinlock.core.adopted import decode_adopted
 from twinlock.core.adopting import LegacyKey
 from twinlock.core.context import Context
