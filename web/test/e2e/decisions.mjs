@@ -108,7 +108,11 @@ export async function tooEarly(stage) {
   await agent.clock.runFor(599);
   await press();
   assert.equal(await agent.locator("#release").isDisabled(), true);
+  await agent.evaluate(() => {
+    window.resized = new Promise((told) => window.addEventListener("resize", () => told(), { once: true }));
+  });
   await agent.setViewportSize({ width: 560, height: 760 });
+  await agent.evaluate(() => window.resized);
   await agent.clock.runFor(2);
   assert.equal(await agent.locator("#release").isDisabled(), true);
   await agent.clock.runFor(600);
