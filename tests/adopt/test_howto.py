@@ -249,3 +249,20 @@ def beside(original: Cli, tmp_path_factory: pytest.TempPathFactory) -> Cli:
 def test_slips_are_explained(beside: Cli, arguments: tuple[str, ...], error: str) -> None:
     refused = beside.run(*arguments, "--json")
     assert (refused.code, refused.error) == (2, error)
+
+
+def test_one_column_can_be_cut_over_by_itself(cli: Cli, sqlite_url: str) -> None:
+    triggers = "SELECT count(*) AS n FROM sqlite_master WHERE type = 'trigger'"
+    signing = ("--member", "weber", "--passphrase-env", "PW")
+    _legacy(cli, sqlite_url, 4)
+    cli.ok("adopt", "migration", "--execute")
+    cli.ok("adopt", "allow", *signing)
+    cli.ok("adopt", "run", "--mode", "reseal")
+    _sql(sqlite_url, "UPDATE patients SET diagnosis_ct = diagnosis_tag WHERE id = 2")
+    assert cli.ok("adopt", "cutover", "patient.notes", *signing)["columns"] == ["patient.notes"]
+    assert _sql(sqlite_url, triggers)[0]["n"] == 3
+    refused = cli.run("adopt", "cutover", *signing, "--json")
+    assert refused.error == "adopt.legacy-left"
+    accepted = ("--accept", "patient/2")
+    assert cli.ok("adopt", "cutover", *signing, *accepted)["columns"] == ["patient.diagnosis"]
+    assert _sql(sqlite_url, triggers)[0]["n"] == 0

@@ -6,8 +6,9 @@ DEKs go. Columns that are native in every row have no use for their old content.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from sqlalchemy import Connection
 
@@ -51,15 +52,20 @@ def contraction(connection: Connection, table: AppTable, *, postgresql: bool) ->
 
 
 def require_no_legacy(
-    connection: Connection, tables: Iterable[AppTable], accepted: frozenset[str] = frozenset()
+    connection: Connection,
+    tables: Iterable[AppTable],
+    accepted: frozenset[str] = frozenset(),
+    names: Mapping[str, Collection[str]] = MappingProxyType({}),
 ) -> int:
     """Refuse tables with legacy rows that nobody accepted by ``table/key``; returns how many were.
 
-    Raises CallerError ``adopt.legacy-left``, naming some.
+    ``names``: by table the columns that count, by default all. Raises CallerError
+    ``adopt.legacy-left``, naming some.
     """
     count, left = 0, list[str]()
     for table in tables:
-        for row in table.rows(connection, any_legacy(table), columns=table.settings.key):
+        legacy = any_legacy(table, names.get(table.name, ()))
+        for row in table.rows(connection, legacy, columns=table.settings.key):
             name = f"{table.name}/{shown_key(table.key_of(row))}"
             if name in accepted:
                 count += 1

@@ -5,7 +5,7 @@ Nothing is kept beside the rows: what a row's columns hold is its level.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -80,9 +80,10 @@ def is_rewrapped(table: AppTable, column: ColumnSettings) -> ColumnElement[bool]
     return and_(only_old(table, column), is_adopted(table))
 
 
-def any_legacy(table: AppTable) -> ColumnElement[bool]:
-    """Return that some column of a row is legacy."""
-    return or_(*(is_legacy(table, column) for column in table.settings.columns))
+def any_legacy(table: AppTable, names: Collection[str] = ()) -> ColumnElement[bool]:
+    """Return that some column of a row is legacy; ``names``: one of these declared columns."""
+    columns = [c for c in table.settings.columns if not names or c.name in names]
+    return or_(*(is_legacy(table, column) for column in columns))
 
 
 def candidate(table: AppTable, mode: Mode) -> ColumnElement[bool]:

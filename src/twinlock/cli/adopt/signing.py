@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from twinlock.adopt.settings import Adoption
     from twinlock.adopt.site import Site
     from twinlock.adopt.states import Column
-    from twinlock.adopt.tables import AppTable
 
 _WORDS: Final = {
     ColumnState.LEGACY: "legacy values may be read",
@@ -95,36 +94,49 @@ def cutover(
     names = columns or ()
     with site(terminal, adopt) as found:
         found.require_migrated()
-        tables = _tables(found, names)
+        wanted = _by_table(found, names)
         with found.database.read() as connection:
-            lost = require_no_legacy(connection, tables, frozenset(accept or ()))
+            lost = require_no_legacy(
+                connection, map(found.table, wanted), frozenset(accept or ()), wanted
+            )
         if propose is not None:
             _propose(terminal, route, found.adoption, names, ColumnState.CUT_OVER)
             return
         signed = _sign(terminal, found, route.who, names, ColumnState.CUT_OVER)
-        _after_cutover(terminal, found, tables, lost)
+        _after_cutover(terminal, found, wanted, lost)
     _show(terminal, signed, ColumnState.CUT_OVER, "twinlock adopt contract --execute")
 
 
-def _tables(found: Site, names: Sequence[str]) -> list[AppTable]:
+def _by_table(found: Site, names: Sequence[str]) -> dict[str, list[str]]:
     from twinlock.adopt.states import all_columns
 
-    wanted = dict.fromkeys(table.name for table, _ in all_columns(found.adoption, names))
-    return [found.table(name) for name in wanted]
+    wanted: dict[str, list[str]] = {}
+    for table, column in all_columns(found.adoption, names):
+        wanted.setdefault(table.name, []).append(column.name)
+    return wanted
 
 
-def _after_cutover(terminal: Terminal, found: Site, tables: Sequence[AppTable], lost: int) -> None:
-    """Drop the triggers, which would turn rows legacy; and see if any became so meanwhile."""
+def _after_cutover(
+    terminal: Terminal, found: Site, wanted: Mapping[str, Sequence[str]], lost: int
+) -> None:
+    """Drop the triggers of tables that are cut over as a whole: they would turn rows legacy.
+
+    And see if rows became so while it was signed.
+    """
     from twinlock.adopt.levels import any_legacy
     from twinlock.adopt.migration import execute
+    from twinlock.adopt.states import all_columns, authority_state, state_of
     from twinlock.adopt.triggers import drop_trigger
 
-    postgresql = found.database.is_postgresql
-    for one in tables:
+    states, left = authority_state(found.vault, found.adoption), 0
+    for name, columns in wanted.items():
+        one = found.table(name)
+        ended = {state_of(states, name, c.name) for _, c in all_columns(found.adoption, [name])}
         with found.database.write() as connection:
-            execute(connection, drop_trigger(one.settings, postgresql=postgresql))
-    with found.database.read() as connection:
-        left = sum(one.count(connection, any_legacy(one)) for one in tables)
+            if ended == {ColumnState.CUT_OVER}:
+                postgresql = found.database.is_postgresql
+                execute(connection, drop_trigger(one.settings, postgresql=postgresql))
+            left += one.count(connection, any_legacy(one, columns))
     if left > lost:
         terminal.warn(
             f"{left - lost} legacy row(s) were written while this was signed; they do not open. "
