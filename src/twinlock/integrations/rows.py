@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, Protocol, Self, runtime_checkable
+from typing import Any, Protocol, Self, TypeGuard, runtime_checkable
 
 from twinlock.core.context import Context
 from twinlock.errors import CallerError, TwinlockError
@@ -110,8 +110,7 @@ def legacy_batches(sources: Iterable[RowSource]) -> list[LegacyBatch]:
     """Return what the old keys open of rows, by key; usually one batch, or none."""
     batches: dict[str, LegacyBatch] = {}
     for source in sources:
-        item = source.legacy() if isinstance(source, HasLegacy) else None
-        if item is not None and isinstance(source, HasLegacy):
+        if _is_adopted(source) and (item := source.legacy()) is not None:
             batch = batches.setdefault(item[1].key, LegacyBatch())
             batch.sources.append(source)
             batch.items.append(item)
@@ -129,10 +128,21 @@ class HasRowSource(Protocol):
 
 def row_source(row: object) -> RowSource:
     """Return a row's source. Raises CallerError ``opened.no-sealed-row``."""
-    if not isinstance(row, HasRowSource):
+    if not _has_row_source(row):
         raise CallerError(
             "opened.no-sealed-row",
             f"A {type(row).__name__} has no sealed columns.",
             hint="Map them with sealed_column(), or open (context, stored) pairs with open().",
         )
     return row.__twinlock_row__()
+
+
+# isinstance() with a protocol looks at each of its attributes in a roundabout way, for every row.
+
+
+def _has_row_source(row: object) -> TypeGuard[HasRowSource]:
+    return hasattr(row, "__twinlock_row__")
+
+
+def _is_adopted(source: RowSource) -> TypeGuard[HasLegacy]:
+    return hasattr(source, "legacy")

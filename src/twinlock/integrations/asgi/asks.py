@@ -8,7 +8,7 @@ from typing import Final, Self
 
 from twinlock.core.context import Context
 from twinlock.errors import CallerError
-from twinlock.server.records import Sealed, Stored
+from twinlock.server.records import Sealed, SealedRow, Stored
 
 Item = tuple[Context, Stored]
 Key = tuple[Context, Hashable]
@@ -48,6 +48,11 @@ def held_bytes(items: Mapping[Key, Item]) -> int:
 
 def _frozen(value: object) -> Hashable:
     """Return something that is equal for equal content. Sealed values refuse ``==`` themselves."""
+    # The common kinds first: pages have many rows, and the general way takes its time.
+    if type(value) is bytes:
+        return value
+    if type(value) is SealedRow:
+        return (value.head, *sorted(value.cells.items()))
     if isinstance(value, Sealed):
         return value.raw
     if isinstance(value, Mapping):
@@ -65,6 +70,8 @@ def _frozen(value: object) -> Hashable:
 
 
 def _size(value: object) -> int:
+    if type(value) is SealedRow:
+        return len(value.head) + sum(map(len, value.cells.values()))
     if isinstance(value, bytes):
         return len(value)
     if isinstance(value, Mapping):
