@@ -9,7 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from vectors import adopted, content, encodings, factors, hardening, opening, statements
+from vectors import (
+    adopted,
+    content,
+    encodings,
+    factors,
+    hardening,
+    opening,
+    recovery_code,
+    smart_card,
+    statements,
+)
 from vectors.form import FOLDER, Vector
 from vectors.recording import Recording
 
@@ -23,6 +33,8 @@ def all_vectors(recording: Recording) -> Iterator[Vector]:
     yield from statements.vectors(recording)
     yield from factors.vectors()
     yield from hardening.vectors()
+    yield from recovery_code.vectors()
+    yield from smart_card.vectors()
 
 
 def main() -> int:

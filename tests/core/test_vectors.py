@@ -22,6 +22,7 @@ from twinlock.core.factors import Place
 from twinlock.core.factors.device_key import DeviceKeyFactor
 from twinlock.core.factors.passphrase import PassphraseFactor
 from twinlock.core.factors.password import password_output, password_point
+from twinlock.core.factors.recovery_code import RecoveryCodeFactor, read_recovery_code
 from twinlock.core.hardening.curve import decode_point, encode_point
 from twinlock.core.hardening.evaluation import blind
 from twinlock.core.keyfile import decode_key_file
@@ -38,7 +39,7 @@ from twinlock.core.request import GroupHead, RequestItem, RequestMessage, reques
 from twinlock.core.secret import Secret
 from twinlock.core.statements import Statement, verify_directory, verify_transport
 from twinlock.errors import DataError, TwinlockError, not_authentic
-from vectors import hardening
+from vectors import hardening, smart_card
 from vectors.form import OK, load_all
 from vectors.generate import all_vectors
 from vectors.recording import Recording
@@ -287,6 +288,20 @@ def unlock_enrolment(given: Given) -> Given:
     return _keys_of(unlock(decode_enrolment(b(given["enrolment"])), factors))
 
 
+def unlock_recovery_code(given: Given) -> Given:
+    code = RecoveryCodeFactor(lambda: read_recovery_code(given["recovery_code"]))
+    return _keys_of(unlock(decode_enrolment(b(given["enrolment"])), [code]))
+
+
+def read_code(given: Given) -> Given:
+    return {"code": read_recovery_code(given["text"]).reveal().hex()}
+
+
+def unlock_smart_card(given: Given) -> Given:
+    card = smart_card.factor(b(given["card_seed"]))
+    return _keys_of(unlock(decode_enrolment(b(given["enrolment"])), [card]))
+
+
 def _keys_of(keys: MemberKeys) -> Given:
     return {
         "kem_public": keys.kem.public.hex(),
@@ -336,6 +351,9 @@ OPERATIONS = {
     "unlock-password": unlock_password,
     "accept-evaluation": accept_evaluation,
     "check-point": check_point,
+    "unlock-recovery-code": unlock_recovery_code,
+    "read-recovery-code": read_code,
+    "unlock-smart-card": unlock_smart_card,
     "unlock-enrolment": unlock_enrolment,
     "decode-key-file": decode_key,
     "parse-deployment-card": parse_card,

@@ -31,7 +31,7 @@ class Factor(Protocol):
 
     @property
     def kind(self) -> str:
-        """The stable name in enrolments: ``passphrase``, ``device-key``, ``password``."""
+        """The stable name in enrolments: ``passphrase``, ``device-key``, ``smart-card``."""
         ...
 
     def output(self, parameters: Parameters, place: Place) -> Secret:
