@@ -15,7 +15,7 @@ from sqlalchemy import create_engine, make_url, text
 
 from bench.legacy import OldApplication, diagnosis_of, notes_of
 from check_docs import read_page
-from tests.cli.deployment import Cli, copy_dev, make_dev
+from tests.cli.deployment import Cli, copy_dev, eventually, make_dev
 
 ROOT = Path(__file__).resolve().parents[2]
 HOWTO = (ROOT / "docs" / "howto-adopt.md").read_text(encoding="utf-8")
@@ -266,3 +266,40 @@ def test_one_column_can_be_cut_over_by_itself(cli: Cli, sqlite_url: str) -> None
     accepted = ("--accept", "patient/2")
     assert cli.ok("adopt", "cutover", *signing, *accepted)["columns"] == ["patient.diagnosis"]
     assert _sql(sqlite_url, triggers)[0]["n"] == 0
+
+
+def _children(parent: int) -> set[int]:
+    found = set()
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        # State and parent; a zombie has ended.
+        if fields[0] != "Z" and int(fields[1]) == parent:
+            found.add(int(stat.parent.name))
+    return found
+
+
+def _alive(processes: set[int]) -> set[int]:
+    return {pid for pid in processes if Path(f"/proc/{pid}").exists()}
+
+
+def test_workers_end_when_the_command_that_started_them_is_killed(
+    cli: Cli, postgres_schema_url: str
+) -> None:
+    _legacy(cli, postgres_schema_url, 400)
+    cli.ok("adopt", "migration", "--execute")
+    cli.ok("adopt", "allow", "--member", "weber", "--passphrase-env", "PW")
+    slowly = ("--rate", "40", "--batch", "5")
+    process = cli.start("adopt", "run", "--mode", "rewrap", "--workers", "2", *slowly)
+    _wait_for(lambda: _adopted(postgres_schema_url) > 0, process)
+    workers = _children(process.pid)
+    assert len(workers) >= 2
+    process.kill()
+    process.communicate()
+    eventually(lambda: not _alive(workers))
+    assert cli.ok("adopt", "status")["tables"][0]["last_run"]["state"] in ("running", "interrupted")
+    done = _adopted(postgres_schema_url)
+    assert 0 < done < 400
+    assert cli.ok("adopt", "run", "--mode", "rewrap")["tables"][0]["adopted"] == 400 - done
