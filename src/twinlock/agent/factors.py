@@ -8,13 +8,16 @@ import time
 from pathlib import Path
 from typing import Final, Protocol, Self
 
+from twinlock.core import cbor
 from twinlock.core.deployment import DeploymentCard
+from twinlock.core.enrolment import Enrolment
 from twinlock.core.factors import Parameters, Place
 from twinlock.core.factors.device_key import DeviceKeyFactor
 from twinlock.core.factors.passphrase import PassphraseFactor
 from twinlock.core.factors.password import PasswordFactor
 from twinlock.core.hardening.offer import HardeningOffer
 from twinlock.core.keyfile import KEY_SIZE, decode_key_file, encode_key_file
+from twinlock.core.login import login_secret
 from twinlock.core.membership import Invitation
 from twinlock.core.ports import Clock, Randomness
 from twinlock.core.secret import Secret
@@ -96,6 +99,32 @@ class Password(PasswordFactor):
         super().__init__(
             lambda: text, lambda: service.offer().kid, pinned, service.evaluate, randomness
         )
+        # The base is frozen; what this object keeps is not more than the password that it has.
+        object.__setattr__(self, "_known", {})
+
+    def output(self, parameters: Parameters, place: Place) -> Secret:
+        """See ``PasswordFactor``; logging in and unlocking cost one evaluation together."""
+        known: dict[bytes, Secret] = self.__dict__["_known"]
+        ids = [place.deployment_id, place.member_id, place.enrolment_id]
+        name = cbor.encode([*ids, parameters])
+        if name not in known:
+            known[name] = super().output(parameters, place)
+        return known[name]
+
+    def login_secret(self, enrolment: Enrolment) -> Secret:
+        """Return 32 bytes to log in to an application with (SPEC 26): send them over TLS.
+
+        They change with the enrolment, so that the application takes a new verifier then. Raises
+        like ``output``, and CallerError ``factor.missing`` for an enrolment without a password.
+        """
+        parameters = dict(enrolment.factors).get(self.kind)
+        if parameters is None:
+            raise CallerError(
+                "factor.missing",
+                f"This enrolment opens with {' and '.join(enrolment.kinds)}, not with a password.",
+                hint="Use another enrolment.",
+            )
+        return login_secret(self.output(parameters, enrolment.place))
 
 
 class Passphrase(PassphraseFactor):

@@ -26,11 +26,13 @@ def create_member(
     home: str | Path | None = None,
     kem: Kem = Kem.DHKEM_P256,
     randomness: Randomness = os.urandom,
+    scram_alone: bool = False,
 ) -> Path:
     """Make a member with one enrolment of ``factors`` and write ``NAME.member``.
 
     ``deployment`` comes from outside the server: it pins the deployment and its token. Returns the
-    state file's path. Raises ``file.exists``, ``factor.*`` or ``member.name``.
+    state file's path. ``scram_alone``: see ``core.enrolment.enrol``. Raises ``file.exists``,
+    ``factor.*`` or ``member.name``.
     """
     member_id, seed = randomness(16), Secret(randomness(32))
     keys = member_keys(seed, kem)
@@ -42,6 +44,7 @@ def create_member(
         member_id=member_id,
         kem=kem,
         randomness=randomness,
+        scram_alone=scram_alone,
     )
     state = MemberState(
         deployment.deployment_id,
@@ -64,10 +67,12 @@ def add_enrolment(
     *,
     home: str | Path | None = None,
     randomness: Randomness = os.urandom,
+    scram_alone: bool = False,
 ) -> None:
     """Give a member a second way in, such as another device key, with all of ``new_factors``.
 
-    Member keys stay the same, so nobody else is needed. Raises ``factor.*``.
+    Member keys stay the same, so nobody else is needed. ``scram_alone``: see
+    ``core.enrolment.enrol``. Raises ``factor.*``.
     """
     path = state_path(find_home(unlock_with, home), name)
     stored = load_state(path)
@@ -79,6 +84,7 @@ def add_enrolment(
         member_id=stored.member_id,
         kem=keys.kem.kem,
         randomness=randomness,
+        scram_alone=scram_alone,
     )
     with locked(path):
         state = load_state(path).unlocked(keys)

@@ -117,6 +117,25 @@ def add_hardening_key(terminal: Terminal) -> None:
     )
 
 
+@command(app, "add-verifier-key")
+def add_verifier_key(terminal: Terminal) -> None:
+    """Make another key that locks SCRAM verifiers, and state it; it serves new verifiers.
+
+    Keep it for as long as any verifier is locked with it: without the key, nobody signs in by it.
+
+    [dim]twinlock token add-verifier-key[/dim]
+    """
+    with needing_server():
+        from twinlock.server.setup import add_verifier_key as make
+    with vault(terminal) as opened:
+        key = make(opened.store, opened.token, opened.config, now=int(time.time()))
+    terminal.result(
+        {"kid": key.kid.hex(), "role": key.role.value},
+        done(f"Made the verifier key {key.kid.hex()}."),
+        next_steps("twinlock token check"),
+    )
+
+
 @command(app, "card")
 def card(terminal: Terminal) -> None:
     """Print the deployment's card again, for first members to pin.

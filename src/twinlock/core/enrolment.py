@@ -36,6 +36,8 @@ _SIG_INFO: Final = b"twinlock/v1/member-sig"
 _STATE_INFO: Final = b"twinlock/v1/agent-state"
 _ZEROS: Final = bytes(32)
 MAX_FACTORS: Final = 8
+FULL_STRENGTH: Final = frozenset({"device-key", "recovery-code", "smart-card", "passkey"})
+"""Kinds with at least 128 bits that no person chose."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,10 +91,12 @@ def enrol(
     member_id: bytes,
     kem: Kem,
     randomness: Randomness,
+    scram_alone: bool = False,
 ) -> Enrolment:
     """Lock a member's seed with new parameters of ``factors`` (1..8, each kind once).
 
-    Raises CallerError ``factor.set``.
+    ``scram_alone`` lets ``scram`` stand without a factor of 128 bits: then the server that ends the
+    exchange can open the enrolment. Raises CallerError ``factor.set`` or ``factor.scram-alone``.
     """
     kinds = [factor.kind for factor in factors]
     if not 1 <= len(kinds) <= MAX_FACTORS or len(set(kinds)) != len(kinds):
@@ -100,6 +104,12 @@ def enrol(
             "factor.set",
             "An enrolment needs 1 to 8 factors of different kinds.",
             hint="For a second way in, make another enrolment.",
+        )
+    if "scram" in kinds and not scram_alone and FULL_STRENGTH.isdisjoint(kinds):
+        raise CallerError(
+            "factor.scram-alone",
+            "The server learns at each SCRAM login what this enrolment would open with.",
+            hint="Add a device key, recovery code, smart card or passkey to it.",
         )
     chosen = [(factor.kind, factor.new_parameters(randomness)) for factor in factors]
     place = Place(deployment_id, member_id, randomness(16))

@@ -48,6 +48,7 @@ class KeyRole(StrEnum):
     AUDIT = "audit"
     WRAPPING = "wrapping"
     HARDENING = "hardening"
+    VERIFIER = "verifier"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,16 @@ class TokenKey:
     kid: bytes
     public: bytes
     suite: OuterSuite | None = None
+
+    @property
+    def symmetric(self) -> bool:
+        """Whether it is an AES key: a wrapping key of suite TOKEN_AES, or a verifier key."""
+        return is_symmetric(self.role, self.suite)
+
+
+def is_symmetric(role: KeyRole, suite: OuterSuite | None) -> bool:
+    """Tell whether keys of this role and suite are AES keys."""
+    return role is KeyRole.VERIFIER or suite is OuterSuite.TOKEN_AES
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +212,18 @@ class Token(Protocol):
         ``points`` are uncompressed and were checked (SPEC 24): a token need not do that. Raises
         ``token.key-not-loaded`` for a key that is no hardening key.
         """
+        ...
+
+    def seal_verifier(self, kid: bytes, plaintext: Secret, binding: bytes) -> bytes:
+        """Lock a login verifier's secrets with a loaded verifier key (SPEC 27).
+
+        Returns 12-byte nonce || AES-256-GCM(key, plaintext, aad = binding). Raises
+        ``token.key-not-loaded``, or ``token.unsupported`` on a token that chooses its own nonces.
+        """
+        ...
+
+    def open_verifier(self, kid: bytes, sealed: bytes, binding: bytes) -> Secret:
+        """Reverse ``seal_verifier``. Raises ``data.not-authentic`` or ``token.key-not-loaded``."""
         ...
 
     def generate_transport_key(self, *, rsa_bits: int = 2048) -> TransportKey:

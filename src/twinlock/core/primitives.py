@@ -138,6 +138,11 @@ def argon2id(
     return Secret(kdf.derive(password))
 
 
+def pbkdf2_sha256(password: bytes, salt: bytes, iterations: int) -> Secret:
+    """PBKDF2 with HMAC-SHA-256 (RFC 8018 section 5.2), which RFC 5802 calls Hi(); 32 bytes."""
+    return Secret(hashlib.pbkdf2_hmac("sha256", password, salt, iterations))
+
+
 # --- HPKE (RFC 9180) -------------------------------------------------------------------------
 
 

@@ -153,7 +153,7 @@ class Directory:
                 "directory.no-key",
                 f"The token directory states no {role.value} key"
                 + (f" for {suite.name}." if suite else "."),
-                hint="Run `twinlock token add-key`, or `add-hardening-key` for passwords.",
+                hint="Run `twinlock token add-key`, `add-hardening-key` or `add-verifier-key`.",
             )
         return max(found, key=lambda entry: entry.not_before).key
 

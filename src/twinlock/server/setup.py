@@ -140,6 +140,14 @@ def add_hardening_key(store: SqlStore, token: Token, config: Config, *, now: int
     return key
 
 
+def add_verifier_key(store: SqlStore, token: Token, config: Config, *, now: int) -> TokenKey:
+    """Make another key that locks login verifiers and state it; new ones are locked with it."""
+    _, directory = load_directory(store, config, now)
+    key = token.generate_key(KeyRole.VERIFIER)
+    state_key(store, token, directory.identity, config.deployment_id, key, now)
+    return key
+
+
 def outer_suites(names: Sequence[str], token: Token) -> list[OuterSuite]:
     """Return the outer suites that the names stand for on this token."""
     chosen = []

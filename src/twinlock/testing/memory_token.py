@@ -29,13 +29,17 @@ from twinlock.core.ports import (
     SealingDek,
     TokenKey,
     TransportKey,
+    is_symmetric,
 )
 from twinlock.core.primitives import (
     KEY_SIZE,
+    NONCE_SIZE,
     AgreementKey,
     RsaKey,
     SigningKey,
     agreement_key_from_seed,
+    gcm_open,
+    gcm_seal,
     generate_rsa_key,
     rsa_modulus,
     signing_key_from_seed,
@@ -155,6 +159,35 @@ class MemoryToken:
             raise _not_loaded(kid, "hardening")
         return [held.private.x_of(point) for point in points]
 
+    def seal_verifier(self, kid: bytes, plaintext: Secret, binding: bytes) -> bytes:
+        """Lock a login verifier's secrets.
+
+        Raises ``token.key-not-loaded`` or ``token.aad-missing``.
+        """
+        if not binding:
+            raise CallerError(
+                "token.aad-missing",
+                "A verifier has additional data.",
+                hint="Bind every verifier to its account.",
+            )
+        key, nonce = self._verifier_key(kid), self._randomness(NONCE_SIZE)
+        return nonce + gcm_seal(key.reveal(), nonce, plaintext.reveal(), binding)
+
+    def open_verifier(self, kid: bytes, sealed: bytes, binding: bytes) -> Secret:
+        """Reverse it. Raises ``data.not-authentic`` or ``token.key-not-loaded``."""
+        key = self._verifier_key(kid)
+        nonce, ciphertext = sealed[:NONCE_SIZE], sealed[NONCE_SIZE:]
+        return Secret(gcm_open(key.reveal(), nonce, ciphertext, binding))
+
+    def _verifier_key(self, kid: bytes) -> Secret:
+        self._check_open()
+        held = self._held.get(kid)
+        if held is None or held.key.role is not KeyRole.VERIFIER:
+            raise _not_loaded(kid, "verifier")
+        if not isinstance(held.private, Secret):
+            raise _not_loaded(kid, "verifier")
+        return held.private
+
     def generate_transport_key(self, *, rsa_bits: int = 2048) -> TransportKey:
         """Make a transport key pair that dies with this connection. Raises ``token.rsa-size``."""
         self._check_open()
@@ -193,7 +226,9 @@ class MemoryToken:
         """Generate a DEK and lock it twice. Raises ``token.key-not-loaded``."""
         self._check_open()
         held = self._held.get(wrapping_kid)
-        if held is None or not isinstance(held.private, Secret):
+        if held is None or held.key.role is not KeyRole.WRAPPING:
+            raise _not_loaded(wrapping_kid, "token-aes wrapping")
+        if not isinstance(held.private, Secret):
             raise _not_loaded(wrapping_kid, "token-aes wrapping")
         born = BornDek(held.private, release_key, binding, self._randomness)
         with self._lasting(born):
@@ -275,11 +310,10 @@ class MemoryToken:
         raise legacy_key_replaced() if named else legacy_key_missing()
 
     def _found(self, key: TokenKey) -> HeldKey:
-        symmetric = key.suite is OuterSuite.TOKEN_AES
-        if len(key.kid) != KID_SIZE or (key.public == b"") is not symmetric:
+        if len(key.kid) != KID_SIZE or (key.public == b"") is not key.symmetric:
             raise CallerError(
                 "token.key-malformed",
-                "A token key has a 16-byte id, and a public part unless its suite is token-aes.",
+                "A token key has a 16-byte id, and a public part unless it is an AES key.",
                 hint="Take keys from the token directory.",
             )
         stored = self._hardware.keys.get(key.kid)
@@ -309,10 +343,10 @@ class MemoryToken:
     ) -> SigningKey | AgreementKey | RsaKey | Secret:
         if role is KeyRole.HARDENING:
             return agreement_key_from_seed(Secret(self._randomness(KEY_SIZE)))
+        if is_symmetric(role, suite):
+            return Secret(self._randomness(KEY_SIZE))
         if suite is None:
             return signing_key_from_seed(Secret(self._randomness(KEY_SIZE)))
-        if suite is OuterSuite.TOKEN_AES:
-            return Secret(self._randomness(KEY_SIZE))
         return self._new_rsa(rsa_bits)
 
     def _new_rsa(self, bits: int) -> RsaKey:

@@ -22,6 +22,7 @@ from pkcs11 import (
     KeyType,
     PKCS11Error,
     Token,
+    TokenFlag,
     TokenNotPresent,
     TokenNotRecognised,
     _pkcs11,
@@ -112,6 +113,11 @@ class Module:
         if len(here) != 1:
             raise CallError(Ckr.TOKEN_NOT_PRESENT, "C_GetSlotList")
         return here[0]
+
+    def pin_failed(self, slot: int) -> bool:
+        """Tell whether the token says that a wrong user PIN was given since the last right one."""
+        token = self._token(slot)
+        return bool(token.flags & (TokenFlag.USER_PIN_COUNT_LOW | TokenFlag.USER_PIN_FINAL_TRY))
 
     def open_session(self, slot: int) -> KeySession:
         """Open a read-write session, not logged in."""

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, NoReturn
 
-from twinlock.core.ports import KeyRole, OuterSuite, Randomness, TokenKey
+from twinlock.core.ports import KeyRole, OuterSuite, Randomness, TokenKey, is_symmetric
 from twinlock.core.primitives import (
     agreement_key_from_seed,
     equal,
@@ -45,6 +45,7 @@ OAEP_HASH: Final = {
     OuterSuite.RSA_OAEP_SHA1: "sha1",
     OuterSuite.RSA_OAEP_SHA256: "sha256",
 }
+_SIGNING: Final = (KeyRole.IDENTITY, KeyRole.LOG, KeyRole.AUDIT)
 _RSA_SIZES: Final = (2048, 3072, 4096)
 _UNCHECKED: Final = frozenset({Cka.LABEL, Cka.ID, Cka.CLASS})
 """Attributes that are no policy: the label is for people, the others found the object."""
@@ -96,7 +97,7 @@ class KeyRing:
     def signing(self, kid: bytes) -> HeldKey:
         """A held key that signs. Raises ``token.key-not-loaded``."""
         held = self._held.get(kid)
-        if held is None or held.key.role in (KeyRole.WRAPPING, KeyRole.HARDENING):
+        if held is None or held.key.role not in _SIGNING:
             raise _not_loaded(kid, "signing")
         return held
 
@@ -105,6 +106,13 @@ class KeyRing:
         held = self._held.get(kid)
         if held is None or held.key.role is not KeyRole.HARDENING:
             raise _not_loaded(kid, "hardening")
+        return held
+
+    def verifier(self, kid: bytes) -> HeldKey:
+        """A held verifier key. Raises ``token.key-not-loaded``."""
+        held = self._held.get(kid)
+        if held is None or held.key.role is not KeyRole.VERIFIER:
+            raise _not_loaded(kid, "verifier")
         return held
 
     def wrapping_aes(self, kid: bytes) -> HeldKey:
@@ -122,7 +130,7 @@ class KeyRing:
         label = f"twinlock {role.value} {kid.hex()}"
         private = long_lived(self._profile, role, suite, kid, label)
         public = long_lived_public(suite, kid, label, role)
-        if suite is OuterSuite.TOKEN_AES:
+        if is_symmetric(role, suite):
             length: dict[int, int] = {Cka.VALUE_LEN: AES_KEY_BYTES}
             made = [login.calls.generate_key(AES_KEY_GEN, Template({**length, **private}))]
             spki = b""
@@ -149,17 +157,15 @@ class KeyRing:
         return key
 
     def _checked(self, login: Login, key: TokenKey) -> HeldKey:
-        if len(key.kid) != KID_SIZE or (key.public == b"") is not (
-            key.suite is OuterSuite.TOKEN_AES
-        ):
+        if len(key.kid) != KID_SIZE or (key.public == b"") is not key.symmetric:
             raise CallerError(
                 "token.key-malformed",
-                "A token key has a 16-byte id, and a public part unless its suite is token-aes.",
+                "A token key has a 16-byte id, and a public part unless it is an AES key.",
                 hint="Take keys from the token directory.",
             )
         handle = self._found(login.session, key)
         _check_policy(login.calls, handle, key, self._profile)
-        if key.suite is OuterSuite.TOKEN_AES:
+        if key.symmetric:
             return HeldKey(key, handle)
         if key.suite is None:
             return self._proved(login, HeldKey(key, handle))
@@ -170,8 +176,7 @@ class KeyRing:
         return self._proved(login, HeldKey(key, handle, mechanism, modulus))
 
     def _found(self, session: KeySession, key: TokenKey) -> int:
-        symmetric = key.suite is OuterSuite.TOKEN_AES
-        kind = Cko.SECRET_KEY if symmetric else Cko.PRIVATE_KEY
+        kind = Cko.SECRET_KEY if key.symmetric else Cko.PRIVATE_KEY
         found = session.find({Cka.CLASS: kind, Cka.TOKEN: True, Cka.ID: key.kid})
         if not found:
             raise EnvError(

@@ -42,6 +42,7 @@ from twinlock.token.slots import locate
 from twinlock.token.spki import rsa_spki
 from twinlock.token.structures import RSA_OAEP
 from twinlock.token.uri import TokenUri, parse_uri
+from twinlock.token.verifiers import lock_verifier, unlock_verifier
 
 _KID_SIZE: Final = 16
 _TRANSPORT_SIZES: Final = (2048, 3072, 4096)
@@ -198,6 +199,22 @@ class Pkcs11Token:
         with translating(), self._pool.working() as work:
             handle = self._keys.hardening(kid).handle
             return [multiply(work, handle, point) for point in points]
+
+    def seal_verifier(self, kid: bytes, plaintext: Secret, binding: bytes) -> bytes:
+        """Lock a login verifier's secrets, in a session of its own; see ``core.ports.Token``.
+
+        Raises ``token.key-not-loaded``, ``token.unsupported`` or ``token.busy``.
+        """
+        require_own_nonces(self.profile)
+        with translating(), self._pool.working() as work:
+            handle = self._keys.verifier(kid).handle
+            return lock_verifier(work, handle, plaintext, binding, self._randomness)
+
+    def open_verifier(self, kid: bytes, sealed: bytes, binding: bytes) -> Secret:
+        """Reverse it. Raises ``data.not-authentic``, ``token.key-not-loaded`` or ``token.busy``."""
+        with translating(), self._pool.working() as work:
+            handle = self._keys.verifier(kid).handle
+            return unlock_verifier(work, handle, sealed, binding, self.profile)
 
     def generate_transport_key(self, *, rsa_bits: int = 2048) -> TransportKey:
         """Make a transport key pair as session objects; only the private half is kept."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from twinlock.core.ports import KeyRole, OuterSuite
+from twinlock.core.ports import KeyRole, OuterSuite, is_symmetric
 from twinlock.errors import CallerError
 from twinlock.token.ck import Cka, Ckk, Ckm, Cko
 from twinlock.token.profiles import KwValueLen, TokenProfile, UnwrapTemplate
@@ -246,7 +246,7 @@ def long_lived(
             hint="Give a suite exactly when the role is `wrapping`.",
         )
     named: dict[int, bytes] = {Cka.ID: kid, Cka.LABEL: label.encode()}
-    if suite is OuterSuite.TOKEN_AES:
+    if is_symmetric(role, suite):
         base: Attributes = secret_key(Cka.ENCRYPT, Cka.DECRYPT, token=True)
         mechanism = Ckm.AES_GCM
     else:

@@ -51,9 +51,11 @@ _FAILING: Final = frozenset({Ckr.DEVICE_ERROR, Ckr.FUNCTION_CANCELED, Ckr.RANDOM
 PIN_WRONG: Final = frozenset({Ckr.PIN_INCORRECT, Ckr.PIN_INVALID, Ckr.PIN_LEN_RANGE})
 """The token refused the PIN itself; sending it again may lock it."""
 
-_PIN_UNUSABLE: Final = frozenset(
+PIN_UNUSABLE: Final = frozenset(
     {Ckr.PIN_LOCKED, Ckr.PIN_EXPIRED, Ckr.USER_PIN_NOT_INITIALIZED, Ckr.USER_TYPE_INVALID}
 )
+"""No PIN helps before somebody has set or unlocked it."""
+
 _UNSUPPORTED: Final = frozenset(
     {
         Ckr.MECHANISM_INVALID,
@@ -92,7 +94,7 @@ REFUSED_DATA: Final = frozenset(
 def translate(failed: CallError) -> TwinlockError:
     """Return the error for a call that failed for a reason outside the data."""
     value, said = failed.value, str(failed)
-    if value in PIN_WRONG or value in _PIN_UNUSABLE:
+    if value in PIN_WRONG or value in PIN_UNUSABLE:
         return _pin_error(value, said)
     if value in LOST:
         return EnvError(

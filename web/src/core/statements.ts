@@ -11,7 +11,7 @@ export const CLOCK_SKEW = 120;
 const TRANSPORT = "twinlock/v1/transport";
 const TOKEN_KEY = "twinlock/v1/token-key";
 const MAX_STATEMENT_SIZE = 4096;
-const TYPES = new Set(["identity", "log", "audit", "hardening", "wrapping/1", "wrapping/2", "wrapping/3"]);
+const TYPES = new Set(["identity", "log", "audit", "hardening", "verifier", "wrapping/1", "wrapping/2", "wrapping/3"]);
 
 /** A statement as it is sent: the signed bytes and the identity key's signature. */
 export interface Statement {

@@ -50,7 +50,7 @@ class ScramFactor:
         return KIND
 
     def new_parameters(self, randomness: Randomness) -> Parameters:
-        """Return [salt, iterations]. Raises ``factor.parameters`` for a verifier that is too weak."""
+        """Return [salt, iterations]. Raises ``factor.parameters`` for too weak a verifier."""
         salt, iterations = self._chosen
         parameters: Parameters = [randomness(SALT_SIZE) if salt is None else salt, iterations]
         take_scram_parameters(parameters)
