@@ -17,6 +17,7 @@ from vectors import (
     hardening,
     opening,
     recovery_code,
+    scram,
     smart_card,
     statements,
 )
@@ -35,6 +36,7 @@ def all_vectors(recording: Recording) -> Iterator[Vector]:
     yield from hardening.vectors()
     yield from recovery_code.vectors()
     yield from smart_card.vectors()
+    yield from scram.vectors()
 
 
 def main() -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import uuid
+from base64 import b64encode
 from typing import Any
 
 import pytest
@@ -23,9 +24,11 @@ from twinlock.core.factors.device_key import DeviceKeyFactor
 from twinlock.core.factors.passphrase import PassphraseFactor
 from twinlock.core.factors.password import password_output, password_point
 from twinlock.core.factors.recovery_code import RecoveryCodeFactor, read_recovery_code
+from twinlock.core.factors.scram import ScramFactor
 from twinlock.core.hardening.curve import decode_point, encode_point
 from twinlock.core.hardening.evaluation import blind
 from twinlock.core.keyfile import decode_key_file
+from twinlock.core.login import login_secret, login_verifier
 from twinlock.core.ports import KeyRole, OuterSuite
 from twinlock.core.primitives import Kem, KemKey
 from twinlock.core.release import (
@@ -36,6 +39,9 @@ from twinlock.core.release import (
     verify_message,
 )
 from twinlock.core.request import GroupHead, RequestItem, RequestMessage, request_digest
+from twinlock.core.scram.exchange import ChannelBinding, begin
+from twinlock.core.scram.keys import scram_keys
+from twinlock.core.scram.verifier import parse_verifier
 from twinlock.core.secret import Secret
 from twinlock.core.statements import Statement, verify_directory, verify_transport
 from twinlock.errors import DataError, TwinlockError, not_authentic
@@ -316,6 +322,45 @@ def unlock_password(given: Given) -> Given:
     return _keys_of(unlock(decode_enrolment(b(given["enrolment"])), [factor]))
 
 
+def unlock_scram(given: Given) -> Given:
+    factors: list[Any] = [ScramFactor(lambda: given["password"])]
+    if "device_key" in given:
+        factors.append(DeviceKeyFactor(lambda: Secret(b(given["device_key"]))))
+    return _keys_of(unlock(decode_enrolment(b(given["enrolment"])), factors))
+
+
+def split_login(given: Given) -> Given:
+    secret = login_secret(Secret(b(given["hardened"])))
+    verifier = login_verifier(b(given["member"]), secret)
+    return {"login_secret": secret.reveal().hex(), "verifier": verifier.hex()}
+
+
+def parse_scram_verifier(given: Given) -> Given:
+    found = parse_verifier(given["text"])
+    assert found.to_text().reveal() == given["text"].encode()
+    return {
+        "iterations": found.iterations,
+        "salt": found.salt.hex(),
+        "stored_key": found.stored_key.reveal().hex(),
+        "server_key": found.server_key.reveal().hex(),
+    }
+
+
+def prove_scram(given: Given) -> Given:
+    binding = given["binding"] and ChannelBinding(given["binding"][0], b(given["binding"][1]))
+    start = begin(given["account"], lambda size: b(given["random"]), binding=binding)
+    salt, iterations = b(given["salt"]), given["iterations"]
+    keys = scram_keys(given["password"], salt, iterations)
+    proof = start.prove(given["server_first"], keys, salt=salt, iterations=iterations)
+    server_final = "v=" + b64encode(proof.expected).decode()
+    proof.accept(server_final)
+    return {
+        "client_first": start.first,
+        "client_final": proof.final,
+        "server_final": server_final,
+    }
+
+
 def accept_evaluation(given: Given) -> Given:
     place = Place(b(given["deployment"]), b(given["member"]), b(given["enrolment"]))
     kid, stretched, public = b(given["kid"]), Secret(b(given["stretched"])), b(given["public"])
@@ -350,6 +395,10 @@ def parse_card(given: Given) -> Given:
 OPERATIONS = {
     "unlock-password": unlock_password,
     "accept-evaluation": accept_evaluation,
+    "split-login": split_login,
+    "parse-scram-verifier": parse_scram_verifier,
+    "prove-scram": prove_scram,
+    "unlock-scram": unlock_scram,
     "check-point": check_point,
     "unlock-recovery-code": unlock_recovery_code,
     "read-recovery-code": read_code,
