@@ -15,3 +15,9 @@ def softhsm_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("softhsm")
     init_softhsm_folder(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def nss_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The process's NSS database: NSS is told its folder once, so all share it."""
+    return tmp_path_factory.mktemp("nss")

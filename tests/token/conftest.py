@@ -10,12 +10,6 @@ import pytest
 from tests.token.rigs import MAKERS, Rig
 
 
-@pytest.fixture(scope="session")
-def nss_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The process's NSS database: NSS is told its folder once, so all rigs share it."""
-    return tmp_path_factory.mktemp("nss")
-
-
 @pytest.fixture(scope="session", params=sorted(MAKERS))
 def rig(
     request: pytest.FixtureRequest,
