@@ -49,6 +49,7 @@ class Rig:
     wrapping_aes: TokenKey
     transport: TransportKey
     hardening: TokenKey
+    verifier: TokenKey
     count_objects: Callable[[], int] | None = None
     session_key: bytes = field(default_factory=lambda: os.urandom(32))
 
@@ -107,6 +108,7 @@ def rig_for(token: Token, count_objects: Callable[[], int] | None = None) -> Rig
         wrapping_aes=token.generate_key(KeyRole.WRAPPING, OuterSuite.TOKEN_AES),
         transport=token.generate_transport_key(),
         hardening=token.generate_key(KeyRole.HARDENING),
+        verifier=token.generate_key(KeyRole.VERIFIER),
         count_objects=count_objects,
     )
 

@@ -12,7 +12,7 @@ import pytest
 from tests.token.rigs import MAKERS, PKCS11, Rig, count_objects
 from twinlock.core.ports import KeyRole, OuterSuite, TokenKey
 from twinlock.errors import CallerError, EnvError
-from twinlock.token.ck import Cka, Ckm
+from twinlock.token.ck import Cka, Ckm, Cko
 from twinlock.token.keys import read_modulus
 from twinlock.token.pkcs11_token import Pkcs11Token
 from twinlock.token.policy import AES_KEY_BYTES, RSA_EXPONENT, long_lived, long_lived_public
@@ -39,7 +39,7 @@ def made(
 
 
 def _made(login: Login, suite: OuterSuite | None, public: Any, private: dict[int, Any]) -> bytes:
-    if suite is OuterSuite.TOKEN_AES:
+    if private[Cka.CLASS] == Cko.SECRET_KEY:
         template = Template({Cka.VALUE_LEN: AES_KEY_BYTES, **private})
         login.calls.generate_key(AES_KEY_GEN, template)
         return b""
@@ -75,6 +75,13 @@ VIOLATIONS = {
         KeyRole.HARDENING,
         None,
         setting(DERIVE=False, SIGN=True),
+    ),
+    "a verifier key that wraps too": (KeyRole.VERIFIER, None, setting(WRAP=True)),
+    "a verifier key that derives too": (KeyRole.VERIFIER, None, setting(DERIVE=True)),
+    "a verifier key that may be read": (
+        KeyRole.VERIFIER,
+        None,
+        setting(SENSITIVE=False, EXTRACTABLE=True),
     ),
     "an AES key that wraps too": (KeyRole.WRAPPING, OuterSuite.TOKEN_AES, setting(WRAP=True)),
     "an AES key that unwraps too": (KeyRole.WRAPPING, OuterSuite.TOKEN_AES, setting(UNWRAP=True)),
@@ -124,6 +131,7 @@ def test_a_key_that_breaks_the_policy_is_refused(rig: Rig, violation: str) -> No
     [
         (KeyRole.IDENTITY, None),
         (KeyRole.HARDENING, None),
+        (KeyRole.VERIFIER, None),
         (KeyRole.WRAPPING, RSA),
         (KeyRole.WRAPPING, OuterSuite.TOKEN_AES),
     ],
