@@ -410,3 +410,26 @@ def test_a_class_that_cannot_be_sealed_is_refused_when_mappers_are_configured(
         configure_mappers()
     assert refused.value.code == code
     Own.registry.dispose()
+
+
+def test_a_class_that_declares_its_dek_column_itself_seals_like_any_other(
+    twinlock_deployment: MemoryDeployment,
+) -> None:
+    class Own(DeclarativeBase):
+        pass
+
+    class Case(Own):
+        __tablename__ = "case_file"
+
+        id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+        twinlock_dek: Mapped[bytes | None] = mapped_column(default=None)
+        note: Mapped[Sealed[str] | None] = sealed_column(to="cardiology")
+
+    engine = engine_in_memory()
+    clinic = clinic_on(twinlock_deployment, engine, Own)
+    with clinic.sessions() as session:
+        case = Case(id=1, note="rests")
+        session.add(case)
+        session.commit()
+        assert clinic.read(case, "note") == ["rests"]
+    engine.dispose()

@@ -22,6 +22,9 @@ _REFUSED_OPTIONS: Final = {
     *("index", "unique", "primary_key", "autoincrement", "type_", "active_history"),
 }
 
+_LISTENING: Final = "__twinlock_listening__"
+"""Marks a class whose flushes seal. Its subclasses inherit that: the listeners propagate."""
+
 # For every session, also those that seal nothing: they can read.
 event.listen(Session, "do_orm_execute", refuse_misuse)
 
@@ -42,7 +45,11 @@ class _Declaration:
         setattr(owner, name, self._mapped)
         table: SealedTable = getattr(owner, "__twinlock__", SealedTable())
         if not hasattr(owner, table.dek):
-            _add_dek(owner, table.dek)
+            # Siblings under single-table inheritance share the column.
+            dek = mapped_column(LargeBinary, nullable=True, use_existing_column=True)
+            setattr(owner, table.dek, dek)
+        if not hasattr(owner, _LISTENING):
+            _listen(owner)
 
 
 def sealed_column(
@@ -82,9 +89,8 @@ def sealed_column(
     return _Declaration(mapped, spec)
 
 
-def _add_dek(owner: type, name: str) -> None:
-    # Siblings under single-table inheritance share the column.
-    setattr(owner, name, mapped_column(LargeBinary, nullable=True, use_existing_column=True))
+def _listen(owner: type) -> None:
+    setattr(owner, _LISTENING, True)
     owner.__twinlock_row__ = row_source_of  # type: ignore[attr-defined]
     event.listen(owner, "mapper_configured", configure, propagate=True)
     event.listen(owner, "load", mark_old_values, propagate=True)
