@@ -246,7 +246,7 @@ def _require_allowed(
             raise DataError(
                 "legacy.not-allowed",
                 f"No admin has allowed legacy rows of {table}.{column} to be read.",
-                hint="An admin of the authority group has to: `twinlock adopt allow --member ADMIN`.",
+                hint="An admin of the authority group has to: `twinlock adopt allow`.",
             )
 
 
