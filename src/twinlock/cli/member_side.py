@@ -15,6 +15,8 @@ import typer
 from twinlock.agent.agent import Agent
 from twinlock.agent.factors import DeviceKey, Passphrase
 from twinlock.agent.state import LockedState, load_state, state_path
+from twinlock.cli.cards import card_named, smart_card
+from twinlock.cli.recovery import ask_recovery_code
 from twinlock.cli.terminal import Terminal
 from twinlock.core.deployment import PREFIX as CARD_PREFIX
 from twinlock.core.deployment import DeploymentCard, parse_deployment_card
@@ -77,6 +79,8 @@ class Who:
     home: Path
     key: Path | None = None
     passphrase_env: str | None = None
+    card: str | None = None
+    recovery_env: str | None = None
 
     @property
     def state_file(self) -> Path:
@@ -122,12 +126,22 @@ def factors_of(terminal: Terminal, who: Who) -> list[Factor]:
 
 
 def _enrolment(state: LockedState, who: Who) -> Enrolment:
-    """The enrolment whose factors are at hand; the passphrase counts as such when it is given."""
+    """The enrolment whose factors are at hand.
 
-    def missing(enrolment: Enrolment) -> tuple[bool, bool]:
-        needs_key = "device-key" in enrolment.kinds
-        needs_passphrase = "passphrase" in enrolment.kinds
-        return needs_key and not who.key_file.exists(), needs_passphrase != bool(who.passphrase_env)
+    A passphrase, a card or a recovery code counts as such when it is named; a recovery code that
+    is not, only when nothing else is left to ask for.
+    """
+
+    def missing(enrolment: Enrolment) -> tuple[bool, ...]:
+        def differs(kind: str, given: str | None) -> bool:
+            return (kind in enrolment.kinds) != bool(given)
+
+        return (
+            "device-key" in enrolment.kinds and not who.key_file.exists(),
+            differs("recovery-code", who.recovery_env),
+            differs("smart-card", card_named(who.card)),
+            differs("passphrase", who.passphrase_env),
+        )
 
     return min(state.enrolments, key=missing)
 
@@ -137,6 +151,10 @@ def _factor(kind: str, terminal: Terminal, who: Who) -> Factor:
         return DeviceKey(who.key_file)
     if kind == "passphrase":
         return passphrase(terminal, who.passphrase_env, f"Passphrase of {who.name}: ")
+    if kind == "recovery-code":
+        return ask_recovery_code(terminal, who.recovery_env, who.name)
+    if kind == "smart-card":
+        return smart_card(terminal, who.card).factor()
     raise CallerError(
         "factor.unsupported",
         f"This enrolment needs the factor {kind!r}, which the command line cannot give.",

@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-from twinlock.agent.factors import DeviceKey
 from twinlock.agent.member import add_enrolment, create_member
+from twinlock.cli.cards import CardOption
+from twinlock.cli.member.making import Wanted, making
 from twinlock.cli.member_side import (
     HOME,
     HomeOption,
@@ -19,16 +20,20 @@ from twinlock.cli.member_side import (
     Who,
     factors_of,
     locked_state,
-    passphrase,
     read_deployment_card,
     read_invitation,
 )
+from twinlock.cli.recovery import RecoveryEnvOption, RecoveryFileOption
 from twinlock.cli.terminal import Terminal, done, facts, next_steps
 from twinlock.core.deployment import DeploymentCard
-from twinlock.core.factors import EnrollableFactor
 from twinlock.core.membership import Invitation
 from twinlock.core.primitives import Kem
 from twinlock.errors import CallerError
+
+CardKeyOption = Annotated[
+    str | None,
+    typer.Option(metavar="HEX", help="Id of a key that is on the card; else one is made."),
+]
 
 
 def create(
@@ -49,11 +54,18 @@ def create(
         bool, typer.Option("--no-key", help="No device key file; a passphrase alone.")
     ] = False,
     pq: Annotated[bool, typer.Option("--pq", help="MLKEM768-X25519 keys.")] = False,
+    card: Annotated[
+        str | None,
+        typer.Option(metavar="URI", help="A smart card too: its pkcs11: URI, with the module."),
+    ] = None,
+    card_key: CardKeyOption = None,
+    recovery: RecoveryFileOption = None,
 ) -> None:
     """Become a member: make the keys and NAME.member in this folder.
 
-    A device key file is made unless --no-key says otherwise; with a passphrase too, both are
-    needed. The card or invitation comes from outside the server: it pins the token.
+    A device key file is made unless --no-key says otherwise; with a passphrase or a smart card
+    too, all of them are needed. A recovery code opens by itself. The deployment's card or the
+    invitation comes from outside the server: it pins the token.
 
     [dim]twinlock member create weber --deployment twinlock-deployment1:… --passphrase[/dim]
     """
@@ -65,25 +77,28 @@ def create(
             f"{who.state_file} exists already.",
             hint="That is the member; add a second way in with `twinlock member add-enrolment`.",
         )
-    factors: list[EnrollableFactor] = []
-    if with_passphrase or passphrase_env is not None:
-        prompt = f"New passphrase of {name}: "
-        factors.append(passphrase(terminal, passphrase_env, prompt, confirm=True))
-    made = None if no_key else DeviceKey.create(who.key_file)
-    try:
-        chosen = [*([made] if made else []), *factors]
+    asked = with_passphrase or passphrase_env is not None
+    wanted = Wanted(
+        key=None if no_key else who.key_file,
+        prompt=f"New passphrase of {name}: " if asked else None,
+        passphrase_env=passphrase_env,
+        card=card,
+        card_key=card_key,
+    )
+    with making(terminal, wanted) as made:
         kem = Kem.MLKEM768_X25519 if pq else Kem.DHKEM_P256
-        path = create_member(name, chosen, deployment=pinned, home=home, kem=kem)
-    except BaseException:
-        if made is not None:
-            made.path.unlink(missing_ok=True)
-        raise
-    kinds = [factor.kind for factor in chosen]
+        path = create_member(name, made.factors, deployment=pinned, home=home, kem=kem)
+        made.undo.callback(path.unlink, missing_ok=True)
+        if recovery is not None:
+            code = made.recovery_code(name, recovery)
+            add_enrolment(name, made.factors, [code], home=home)
+    kinds = [factor.kind for factor in made.factors]
     data = {
         "member": name,
         "state": str(path),
-        "key": None if made is None else str(made.path),
+        "key": None if no_key else str(who.key_file),
         "factors": kinds,
+        **made.facts(recovery),
     }
     steps = [f"twinlock member card {name} -o {name}.card"]
     if invitation is not None:
@@ -91,8 +106,9 @@ def create(
     terminal.result(
         data,
         done(f"{name} opens with {' and '.join(kinds)}."),
-        facts([("state", path), *([("device key", made.path)] if made else [])]),
+        facts([("state", path), *([] if no_key else [("device key", who.key_file)])]),
         "\nKeep a copy of these files elsewhere: nobody can make them again.\n",
+        *made.shown(name, recovery),
         next_steps(*steps),
     )
 
@@ -121,37 +137,48 @@ def enrol_again(
     new_passphrase_env: Annotated[
         str | None, typer.Option(metavar="NAME", help="Variable with the new passphrase.")
     ] = None,
+    new_card: Annotated[
+        str | None, typer.Option(metavar="URI", help="Enrol a smart card: its pkcs11: URI.")
+    ] = None,
+    card_key: CardKeyOption = None,
+    new_recovery: RecoveryFileOption = None,
     home: HomeOption = HOME,
     key: KeyOption = None,
     passphrase_env: PassphraseEnvOption = None,
+    card: CardOption = None,
+    recovery_env: RecoveryEnvOption = None,
 ) -> None:
     """Give a member a second way in. Nobody else is needed.
 
-    What is new opens by itself: a second device key, a passphrase, or both together.
+    What is new opens by itself: a second device key, a passphrase, a smart card, a recovery code,
+    or all together that are named.
 
     [dim]twinlock member add-enrolment weber --new-key /media/usb/weber.key[/dim]
     """
-    who = Who(name, home, key, passphrase_env)
+    who = Who(name, home, key, passphrase_env, card, recovery_env)
     present = factors_of(terminal, who)
-    wants_passphrase = new_passphrase or new_passphrase_env is not None
-    if new_key is None and not wants_passphrase:
+    asked = new_passphrase or new_passphrase_env is not None
+    wanted = Wanted(
+        key=new_key,
+        prompt=f"Further passphrase of {name}: " if asked else None,
+        passphrase_env=new_passphrase_env,
+        card=new_card,
+        card_key=card_key,
+    )
+    if wanted.nothing and new_recovery is None:
         raise CallerError(
             "member.no-factor",
             "Nothing was named that the new enrolment shall open with.",
-            hint="Name --new-key FILE, --new-passphrase, or both.",
+            hint="Name --new-key, --new-passphrase, --new-card or --new-recovery.",
         )
-    factors: list[EnrollableFactor] = []
-    if wants_passphrase:
-        prompt = f"Further passphrase of {name}: "
-        factors.append(passphrase(terminal, new_passphrase_env, prompt, confirm=True))
-    made = None if new_key is None else DeviceKey.create(new_key)
-    try:
-        chosen = [*([made] if made else []), *factors]
-        add_enrolment(name, present, chosen, home=home)
-    except BaseException:
-        if made is not None:
-            made.path.unlink(missing_ok=True)
-        raise
-    kinds = [factor.kind for factor in chosen]
+    with making(terminal, wanted) as made:
+        if new_recovery is not None:
+            made.factors.append(made.recovery_code(name, new_recovery))
+        add_enrolment(name, present, made.factors, home=home)
+    kinds = [factor.kind for factor in made.factors]
     data = {"member": name, "factors": kinds, "enrolments": len(locked_state(who).enrolments)}
-    terminal.result(data, done(f"{name} opens with {' and '.join(kinds)} as well."))
+    terminal.result(
+        {**data, **made.facts(new_recovery)},
+        done(f"{name} opens with {' and '.join(kinds)} as well."),
+        *made.shown(name, new_recovery),
+    )

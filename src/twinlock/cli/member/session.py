@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from twinlock.cli.cards import CardOption
 from twinlock.cli.member.show import group_facts, group_table
 from twinlock.cli.member_side import (
     HOME,
@@ -20,6 +21,7 @@ from twinlock.cli.member_side import (
     unlock,
 )
 from twinlock.cli.messages import OutputOption, read_message, write_message
+from twinlock.cli.recovery import RecoveryEnvOption
 from twinlock.cli.terminal import Terminal, done, facts, next_steps
 from twinlock.core.membership import MemberCard, key_fingerprint
 
@@ -32,13 +34,15 @@ def card(
     home: HomeOption = HOME,
     key: KeyOption = None,
     passphrase_env: PassphraseEnvOption = None,
+    card: CardOption = None,
+    recovery_env: RecoveryEnvOption = None,
 ) -> None:
     """Write this member's card, for an admin to add; with an invitation, accept it.
 
     [dim]twinlock member card kim --invitation ward.invite -o kim.card[/dim]
     """
     accepted = None if invitation is None else read_invitation(invitation)
-    with unlock(terminal, Who(name, home, key, passphrase_env)) as agent:
+    with unlock(terminal, Who(name, home, key, passphrase_env, card, recovery_env)) as agent:
         raw = agent.card(accepted)
     write_message(output, raw)
     shown = MemberCard.decode(raw)
@@ -61,12 +65,14 @@ def hello(
     home: HomeOption = HOME,
     key: KeyOption = None,
     passphrase_env: PassphraseEnvOption = None,
+    card: CardOption = None,
+    recovery_env: RecoveryEnvOption = None,
 ) -> None:
     """Open a session of up to two hours, and write the hello that the server asks with.
 
     [dim]twinlock member hello weber -o weber.hello[/dim]
     """
-    with unlock(terminal, Who(name, home, key, passphrase_env)) as agent:
+    with unlock(terminal, Who(name, home, key, passphrase_env, card, recovery_env)) as agent:
         raw, groups = agent.hello(keep=True), len(agent.groups)
     write_message(output, raw)
     _wrote(
@@ -88,13 +94,15 @@ def follow(
     home: HomeOption = HOME,
     key: KeyOption = None,
     passphrase_env: PassphraseEnvOption = None,
+    card: CardOption = None,
+    recovery_env: RecoveryEnvOption = None,
 ) -> None:
     """Verify news of this member's groups, and pin the new heads.
 
     [dim]twinlock member follow kim kim.bundle[/dim]
     """
     raw = read_message(bundle, "group bundle")
-    with unlock(terminal, Who(name, home, key, passphrase_env)) as agent:
+    with unlock(terminal, Who(name, home, key, passphrase_env, card, recovery_env)) as agent:
         agent.follow(raw)
         groups = group_facts(agent)
     terminal.result({"member": name, "groups": groups}, done("Verified."), group_table(groups))

@@ -9,6 +9,7 @@ import typer
 from rich.table import Table
 
 from twinlock.agent.agent import Agent
+from twinlock.cli.cards import CardOption
 from twinlock.cli.member_side import (
     HOME,
     HomeOption,
@@ -19,6 +20,7 @@ from twinlock.cli.member_side import (
     locked_state,
     unlock,
 )
+from twinlock.cli.recovery import RecoveryEnvOption
 from twinlock.cli.server_side import vault
 from twinlock.cli.terminal import Terminal, facts, table
 from twinlock.core.membership import MemberCard, Membership, key_fingerprint, log_fingerprint
@@ -30,6 +32,8 @@ def show(
     home: HomeOption = HOME,
     key: KeyOption = None,
     passphrase_env: PassphraseEnvOption = None,
+    card: CardOption = None,
+    recovery_env: RecoveryEnvOption = None,
     locked: Annotated[
         bool, typer.Option("--locked", help="Only what can be said without unlocking.")
     ] = False,
@@ -38,7 +42,7 @@ def show(
 
     [dim]twinlock member show weber[/dim]
     """
-    who = Who(name, home, key, passphrase_env)
+    who = Who(name, home, key, passphrase_env, card, recovery_env)
     state = locked_state(who)
     ways = [" and ".join(enrolment.kinds) for enrolment in state.enrolments]
     kems = sorted({enrolment.kem.name for enrolment in state.enrolments})

@@ -1,0 +1,28 @@
+"""A recovery code as a member holds it: typed from paper, or just made."""
+
+from __future__ import annotations
+
+import os
+from typing import Self
+
+from twinlock.core.factors.recovery_code import (
+    RecoveryCodeFactor,
+    new_recovery_code,
+    read_recovery_code,
+)
+from twinlock.core.ports import Randomness
+from twinlock.core.secret import SecretText
+
+
+class RecoveryCode(RecoveryCodeFactor):
+    """A recovery code. It is read at once: raises ``factor.recovery-mistyped``."""
+
+    def __init__(self, text: str) -> None:
+        code = read_recovery_code(text)
+        super().__init__(lambda: code)
+
+    @classmethod
+    def create(cls, *, randomness: Randomness = os.urandom) -> tuple[Self, SecretText]:
+        """Make a code: the factor to enrol, and what to print. Nobody can show it again."""
+        text = new_recovery_code(randomness)
+        return cls(text.reveal()), text
