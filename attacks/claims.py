@@ -92,8 +92,9 @@ _ROWS: Final = (
         "web-session",
         "a signed-in user's session cookie and recorded traffic; or a page elsewhere that sends "
         "requests from the user's browser",
-        "nothing that is sealed, except with the cookie AND the id of an unsafe request whose "
-        "release was posted and not used yet; no request of the user is answered or repeated",
+        "nothing that is sealed, except with the cookie AND the bytes of a release that was "
+        "posted for an unsafe request and not used yet: that request as it is; no other one of the "
+        "user is answered or repeated",
     ),
     Claim(
         "agent-origin",

@@ -23,6 +23,7 @@ from twinlock.integrations.asgi.wire import (
     PROBLEM_TYPE,
     RELEASE_TYPE,
     from_base64url,
+    release_digest,
     to_base64url,
 )
 from twinlock.integrations.fastapi import Releases, TwinlockMiddleware, releases
@@ -146,9 +147,9 @@ class Client:
         """Return the client of a clinic on a port."""
         return cls(httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60), cookie)
 
-    def ask(self, method: str, path: str, **headers: str) -> httpx.Response:
+    def ask(self, method: str, path: str, body: bytes = b"", **headers: str) -> httpx.Response:
         """Send a request; header names with ``_`` for ``-``. Raises what the answer refuses."""
-        return self._send(method, path, b"", headers)
+        return self._send(method, path, body, headers)
 
     def post(self, path: str, request_id: str, kind: str, body: bytes) -> httpx.Response:
         """Post a hello or release. Raises what the answer refuses."""
@@ -183,6 +184,7 @@ class Asked:
     path: str
     request_id: str
     session: bytes
+    released: bytes = b""
 
     def hello(self, hello: bytes, *, by: Client | None = None) -> bytes:
         """Post a hello; return the request bundle."""
@@ -196,12 +198,18 @@ class Asked:
 
     def release(self, release: bytes, *, by: Client | None = None) -> httpx.Response:
         """Post a release; the answer of a safe request, or 204."""
+        self.released = release
         return (by or self.client).post(self.path, self.request_id, RELEASE_TYPE, release)
 
     def repeat(self, *, by: Client | None = None, path: str = "") -> httpx.Response:
         """Send the original request again, naming the parked release."""
         client = by or self.client
-        return client.ask(self.method, path or self.path, Twinlock_Release=self.request_id)
+        return client.ask(self.method, path or self.path, Twinlock_Release=self.name)
+
+    @property
+    def name(self) -> str:
+        """What names request and release in a repetition, to whoever knows both."""
+        return f"{self.request_id}.{release_digest(self.released)}"
 
     def answered_by(self, agent: Any, place: Place) -> bytes:
         """Have an agent of the application's own origin answer; its release."""

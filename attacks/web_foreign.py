@@ -1,4 +1,4 @@
-"""Requests that wait for a release: answered in another session, at another address, or guessed.
+"""Requests that wait for a release: in another session, at another address, guessed, or known.
 
 Olga of the data office is the victim. Eve is a user too, and a member of the ward; no lock of the
 data office's records is hers.
@@ -19,11 +19,14 @@ from attacks.web_session import ANSWERED_TWICE
 from attacks.world import SUITES, World
 from twinlock.errors import DataError
 from twinlock.integrations.asgi import middleware, pending
+from twinlock.integrations.asgi.bodies import HashedBody
 from twinlock.integrations.asgi.pending import PendingRequests
-from twinlock.integrations.asgi.wire import to_base64url
+from twinlock.integrations.asgi.wire import release_digest, to_base64url
 
 _INIT = PendingRequests.__init__
 _GUESSES = 16
+_GUESSED = release_digest(b"")
+_ID_SUFFICES = (middleware, "_require_named", nothing)
 
 
 @attack(
@@ -123,12 +126,12 @@ def web_other_address(world: World, trial: Trial) -> None:
 def _post(looked: Asked, release: bytes, path: str) -> None:
     """Name the answered GET in a POST: as it is, and after its release was posted."""
     try:
-        looked.client.ask("POST", path, Twinlock_Release=looked.request_id)
+        looked.client.ask("POST", path, Twinlock_Release=looked.name)
     except DataError as error:
         if error.code != "http.not-released":
             raise
     looked.release(release)
-    looked.client.ask("POST", path, Twinlock_Release=looked.request_id)
+    looked.client.ask("POST", path, Twinlock_Release=looked.name)
 
 
 def _counting(waiting: PendingRequests, **options: Any) -> None:
@@ -143,13 +146,14 @@ def _counting(waiting: PendingRequests, **options: Any) -> None:
     says="the id of a parked release guessed, with the victim's cookie",
     mutations=[
         Mutation(
-            "requests are numbered", lambda: weakened((PendingRequests, "__init__", _counting))
+            "requests are numbered, and a repetition need not name its release",
+            lambda: weakened((PendingRequests, "__init__", _counting), _ID_SUFFICES),
         )
     ],
     databases=False,
 )
 def web_guessed_ids(world: World, trial: Trial) -> None:
-    """Numbers, and neighbours of an id of one's own. Whoever knows the id takes the release."""
+    """Numbers, and neighbours of an id of one's own."""
     clinic, agent = Clinic(world), world.agents["olga"]
     with served(clinic.app) as port:
         place = world.place("office-rsa-oaep")
@@ -161,7 +165,9 @@ def web_guessed_ids(world: World, trial: Trial) -> None:
         numbers = [number.to_bytes(16, "big") for number in range(_GUESSES)]
         for guess in [*map(to_base64url, numbers), *_neighbours(own)]:
             with trial.attempt("an id guessed", "http.request-unknown", "http.not-released") as a:
-                answer = thief.ask("POST", path_of(place), Twinlock_Release=f"{node}.{guess}")
+                answer = thief.ask(
+                    "POST", path_of(place), Twinlock_Release=f"{node}.{guess}.{_GUESSED}"
+                )
                 a.says(shows(place, answer.text))
 
 
@@ -175,30 +181,78 @@ def _neighbours(own: str) -> Iterator[str]:
     id="web-known-id",
     claim="web-session",
     attack=42,
-    says="what the victim's cookie yields together with the ids of her requests, measured",
-    mutations=[ANSWERED_TWICE],
+    says="a parked release asked for by its request's id, known, with the victim's cookie",
+    mutations=[
+        Mutation(
+            "a repetition need not name the release that was posted",
+            lambda: weakened(_ID_SUFFICES),
+        )
+    ],
     databases=False,
 )
 def web_known_id(world: World, trial: Trial) -> None:
-    """The claim concedes an unsafe request between its release and its repetition: only that."""
+    """The id alone; with a digest made up; with the digest of another release of the victim's."""
     clinic, agent = Clinic(world), world.agents["olga"]
     with served(clinic.app) as port:
         olga = Client.of(port, clinic.sign_in("olga"))
         thief = Client.of(port, olga.cookie)
-        parked, repeated, looked = (
+        for suite in SUITES:
+            place = world.place(f"office-{suite}")
+            waiting, other = (_kept(olga, agent, place) for _ in range(2))
+            digests = ("", _GUESSED, release_digest(other.released))
+            for digest in digests:
+                name = f"{waiting.request_id}.{digest}".removesuffix(".")
+                with trial.attempt("an id known", "http.request-id", "http.other-release") as a:
+                    answer = thief.ask("POST", waiting.path, Twinlock_Release=name)
+                    a.says(shows(place, answer.text))
+
+
+@attack(
+    id="web-known-release",
+    claim="web-session",
+    attack=42,
+    says="what the victim's cookie yields together with her posted releases, measured",
+    mutations=[
+        ANSWERED_TWICE,
+        Mutation(
+            "a repetition may have any body",
+            lambda: weakened((HashedBody, "_compare", nothing)),
+        ),
+    ],
+    databases=False,
+)
+def web_known_release(world: World, trial: Trial) -> None:
+    """The claim concedes an unsafe request between its release and its repetition: as it is."""
+    clinic, agent = Clinic(world), world.agents["olga"]
+    with served(clinic.app) as port:
+        olga = Client.of(port, clinic.sign_in("olga"))
+        thief = Client.of(port, olga.cookie)
+        parked, repeated, looked, own = (
             world.place(name)
-            for name in ("office-rsa-oaep", "office-token-aes", "row-office-rsa-oaep")
+            for name in (
+                "office-rsa-oaep",
+                "office-token-aes",
+                "row-office-rsa-oaep",
+                "row-office-token-aes",
+            )
         )
-        waiting = olga.begin("POST", path_of(parked))
-        waiting.release(waiting.answered_by(agent, parked))
-        done = olga.begin("POST", path_of(repeated))
-        done.release(done.answered_by(agent, repeated))
+        waiting, done, wanted = (_kept(olga, agent, place) for place in (parked, repeated, own))
         done.repeat()
         seen = olga.begin("GET", path_of(looked))
         seen.release(seen.answered_by(agent, looked))
+        with trial.attempt("a body of one's own", "http.other-body") as attempt:
+            answer = thief.ask("POST", wanted.path, b"to=eve", Twinlock_Release=wanted.name)
+            attempt.says(shows(own, answer.text))
         taken: set[str] = set()
         for asked, place in ((waiting, parked), (done, repeated), (seen, looked)):
             with suppress(DataError):
-                answer = thief.ask("POST", asked.path, Twinlock_Release=asked.request_id)
+                answer = thief.ask("POST", asked.path, Twinlock_Release=asked.name)
                 taken |= {place.name} if shows(place, answer.text) else set()
-        trial.loot("a parked release, its id known", claimed={parked.name}, taken=taken)
+        trial.loot("a parked release, read by the thief", claimed={parked.name}, taken=taken)
+
+
+def _kept(client: Client, agent: Any, place: Place) -> Asked:
+    """An unsafe request whose release was posted."""
+    asked = client.begin("POST", path_of(place))
+    asked.release(asked.answered_by(agent, place))
+    return asked

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import http.client
 import json
-from base64 import urlsafe_b64decode
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -79,7 +80,8 @@ class Visitor:
         last = self.send("POST", path, release, {**named, "Content-Type": _RELEASE})
         if method in _SAFE or last.status != http.client.NO_CONTENT:
             return last
-        repeated = {**kind, "Twinlock-Release": named["Twinlock-Request"]}
+        digest = urlsafe_b64encode(sha256(release).digest()).rstrip(b"=").decode()
+        repeated = {**kind, "Twinlock-Release": f"{named['Twinlock-Request']}.{digest}"}
         return self.send(method, path, body, repeated)
 
     def send(

@@ -7,6 +7,7 @@ send, and the library's client sends it with its own cookies, time-outs and tran
 from __future__ import annotations
 
 import base64
+import hashlib
 import threading
 from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from typing import Any, Final, NamedTuple, Protocol
@@ -133,7 +134,7 @@ class Answering:
     def _greet(self, request: Any, session: bytes) -> _Steps:
         """Say hello with the request itself, which saves a round trip."""
         hello = yield _Work(lambda: self._hello(session))
-        text = base64.urlsafe_b64encode(hello).rstrip(b"=").decode()
+        text = _to_base64url(hello)
         if len(text) <= _MAX_HELLO_HEADER:
             request.headers["twinlock-hello"] = text
 
@@ -151,7 +152,9 @@ class Answering:
         response = yield _Send(_post(asked, _RELEASE_TYPE, release, name))
         if asked.method in _SAFE or response.status_code != 204:
             return response
-        return (yield _Send(_repeated(asked, request, name["twinlock-request"])))
+        return (
+            yield _Send(_repeated(asked, request, _release_name(name["twinlock-request"], release)))
+        )
 
     def _hello(self, session: bytes) -> bytes:
         with self._lock:
@@ -164,6 +167,15 @@ class Answering:
 
 def _origin(url: Any) -> tuple[Any, ...]:
     return url.scheme, url.host, url.port
+
+
+def _to_base64url(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
+def _release_name(request_id: str, release: bytes) -> str:
+    """Return what a repetition names: the request, and the release that was posted for it."""
+    return f"{request_id}.{_to_base64url(hashlib.sha256(release).digest())}"
 
 
 def _session(response: Any) -> bytes:

@@ -14,6 +14,7 @@ import {
   readSession,
   RELEASE,
   RELEASE_TYPE,
+  releaseName,
   REQUEST,
   REQUEST_TYPE,
   SESSION,
@@ -128,7 +129,7 @@ export class Flow {
     const answer = await this.#post(request, name, RELEASE_TYPE, release);
     if (isSafe || answer.status !== 204) return answer;
     const headers = new Headers(request.headers);
-    headers.set(RELEASE, name);
+    headers.set(RELEASE, await releaseName(name, release));
     return this.#heard(request, await this.#fetch(new Request(request.clone(), { headers })));
   }
 

@@ -42,6 +42,12 @@ export async function mustStartAnew(response: Response): Promise<boolean> {
   return typeof problem.code === "string" && START_ANEW.has(problem.code);
 }
 
+/** What a repetition names: the request, and the SHA-256 of the release that was posted for it. */
+export async function releaseName(name: string, release: Uint8Array): Promise<string> {
+  const digest = await crypto.subtle.digest("SHA-256", new Uint8Array(release));
+  return `${name}.${toBase64url(new Uint8Array(digest))}`;
+}
+
 /** Encode as base64url without padding (RFC 4648 section 5). */
 export function toBase64url(bytes: Uint8Array): string {
   const binary = Array.from(bytes, (byte) => String.fromCharCode(byte)).join("");

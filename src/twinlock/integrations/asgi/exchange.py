@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 from twinlock.core.secret import Secret
 from twinlock.errors import CallerError
 from twinlock.integrations.asgi.asks import Ask, Item, Key, Terms
+from twinlock.integrations.asgi.bodies import HashedBody
 from twinlock.integrations.asgi.calls import VaultCalls
 from twinlock.integrations.asgi.pending import Pending
 from twinlock.integrations.asgi.wire import SAFE_METHODS
@@ -30,10 +31,14 @@ class Caller(NamedTuple):
 
 
 class Answered(NamedTuple):
-    """What this run may open: a request that a member answered, and the release."""
+    """What this run may open: a request that a member answered, and the release.
+
+    ``body``: that of a repetition, which must be the one that the release was asked for.
+    """
 
     pending: Pending
     release: bytes
+    body: HashedBody | None = None
 
 
 class ReleaseNeeded(Exception):  # noqa: N818 - a signal, not an error
@@ -174,6 +179,8 @@ class Exchange:
     async def _open_answered(self) -> None:
         answered, self._answered = self._answered, None
         if answered is not None:
+            if answered.body is not None:
+                answered.body.require_same()
             opened = await self._calls.open(answered.pending.request, answered.release)
             self._lend(answered.pending.items, opened)
 

@@ -12,17 +12,19 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final, NamedTuple
 
-from starlette.datastructures import MutableHeaders
 from starlette.requests import ClientDisconnect
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from twinlock.core.ports import Clock, Randomness
+from twinlock.core.primitives import equal
 from twinlock.core.release import split_signed
 from twinlock.errors import CallerError, DataError, TwinlockError
+from twinlock.integrations.asgi.bodies import HashedBody
 from twinlock.integrations.asgi.calls import MAX_WAITING, VaultCalls, malformed_release
 from twinlock.integrations.asgi.exchange import SCOPE_KEY, Answered, Exchange, Needed
 from twinlock.integrations.asgi.pending import Limits, Owner, Pending, PendingRequests
 from twinlock.integrations.asgi.problems import Answer, answer, problem, release_needed
+from twinlock.integrations.asgi.replies import Replies
 from twinlock.integrations.asgi.visit import (
     Identity,
     MemberOf,
@@ -41,6 +43,7 @@ from twinlock.integrations.asgi.wire import (
     SAFE_METHODS,
     SESSION_HEADER,
     VARY,
+    release_digest,
     to_base64url,
 )
 from twinlock.server.asynchronous import AsyncVault
@@ -51,11 +54,15 @@ on_application: Final[list[Callable[[object], None]]] = []
 
 
 class Run(NamedTuple):
-    """What the application runs for: a request as it came, or as it was before its release."""
+    """What the application runs for: a request as it came, or as it was before its release.
+
+    ``body``: what ``receive`` is for a request that changes something.
+    """
 
     scope: Scope
     receive: Receive
     answered: Answered | None = None
+    body: HashedBody | None = None
 
 
 class TwinlockMiddleware:
@@ -122,10 +129,13 @@ class TwinlockMiddleware:
             return await self._release(visit)
         if RELEASE_HEADER in visit.headers:
             return await self._repetition(visit, receive)
-        return Run(visit.scope, receive)
+        if visit.method in SAFE_METHODS:
+            return Run(visit.scope, receive)
+        body = HashedBody(receive)
+        return Run(visit.scope, body, body=body)
 
     async def _hello(self, visit: Visit) -> Answer:
-        pending = await self._named(visit, REQUEST_HEADER)
+        pending = await self._named(visit)
         hello = await visit.body(MAX_HELLO_BODY)
         check_hello(hello, await visit.caller())
         self._pending.count_hello(pending)
@@ -134,7 +144,7 @@ class TwinlockMiddleware:
         return answer(428, REQUEST_TYPE, bundle, _names(pending))
 
     async def _release(self, visit: Visit) -> Run | Answer:
-        pending = await self._named(visit, REQUEST_HEADER)
+        pending = await self._named(visit)
         release = await visit.body(MAX_RELEASE_BODY)
         _require_release(release)
         if not pending.hellos:
@@ -152,48 +162,56 @@ class TwinlockMiddleware:
 
     async def _repetition(self, visit: Visit, receive: Receive) -> Run:
         visit.require_own_site()
-        request_id = visit.request_id(RELEASE_HEADER)
-        pending = self._pending.find(request_id, await visit.owner())
+        named = visit.release_name()
+        pending = self._pending.find(named.request_id, await visit.owner())
         if pending.release is None:
             raise CallerError(
                 "http.not-released",
                 "No release was posted for this request.",
                 hint="Post hello and release to this address first.",
             )
+        _require_named(pending.release, named.digest)
+        body = HashedBody(receive, pending.body)
+        await body.read_ahead()
         self._pending.take(pending)
-        return Run(visit.scope, receive, Answered(pending, pending.release))
+        return Run(visit.scope, body, Answered(pending, pending.release, body), body)
 
-    async def _named(self, visit: Visit, header: str) -> Pending:
+    async def _named(self, visit: Visit) -> Pending:
         visit.require_own_site()
         owner = await visit.owner()
-        return self._pending.find(visit.request_id(header), owner, any_method=True)
+        return self._pending.find(visit.request_id(), owner, any_method=True)
 
     async def _run(self, visit: Visit, run: Run, send: Send) -> None:
         exchange = Exchange(self._calls, visit.method, visit.caller, run.answered)
-        replies = _Replies(send, exchange, headless=visit.method != visit.scope["method"])
+        headless = visit.method != visit.scope["method"]
+        replies = Replies(send, exchange, run.body, headless=headless)
         failed: TwinlockError | None = None
         try:
             await self.app({**run.scope, SCOPE_KEY: exchange}, run.receive, replies)
         except Exception as error:
             # What a handler ended with, also where something wrapped it on its way out.
-            if exchange.started or not (exchange.needed or isinstance(error, TwinlockError)):
+            known = exchange.needed or replies.refused or isinstance(error, TwinlockError)
+            if exchange.started or not known:
                 raise
             failed = error if isinstance(error, TwinlockError) else None
         finally:
             exchange.end()
         if exchange.started:
             return
-        if exchange.needed is not None:
-            await _send(send, await self._ask(visit, exchange.needed))
+        if replies.refused is not None:
+            await _send(send, problem(replies.refused))
+        elif exchange.needed is not None:
+            await _send(send, await self._ask(visit, exchange.needed, run.body))
         elif failed is not None:
             await _send(send, problem(failed))
 
-    async def _ask(self, visit: Visit, needed: Needed) -> Answer:
+    async def _ask(self, visit: Visit, needed: Needed, body: HashedBody | None) -> Answer:
+        digest = None if body is None else await body.digest()
         owner = Owner(needed.caller.session, visit.method, visit.target)
         try:
             hello = visit.hello_header(needed.caller) if visit.method in SAFE_METHODS else None
             bundle = None if hello is None else await self._calls.bind(needed.request, hello)
-            pending = self._pending.add(owner, needed.terms, needed.items, needed.request)
+            pending = self._pending.add(owner, needed.terms, needed.items, needed.request, digest)
         except TwinlockError as error:
             return problem(error)
         if bundle is None:
@@ -203,50 +221,24 @@ class TwinlockMiddleware:
         return answer(428, REQUEST_TYPE, bundle, _names(pending))
 
 
-class _Replies:
-    """The application's answer on its way out; ends the exchange when all of it was sent.
-
-    ``headless``: the application answered HEAD, but a POST was sent, whose answer would have to
-    be as long as it says.
-    """
-
-    def __init__(self, send: Send, exchange: Exchange, *, headless: bool) -> None:
-        self._send = send
-        self._exchange = exchange
-        self._headless = headless and exchange.method == "HEAD"
-        self._dropped = False
-
-    async def __call__(self, message: Message) -> None:
-        kind = message["type"]
-        if kind == "http.response.start":
-            # A framework that made a server error of our exception is answered over.
-            self._dropped = self._exchange.needed is not None and message["status"] >= 500
-            if not self._dropped:
-                self._exchange.started = True
-                self._mark(message)
-        if self._dropped:
-            return
-        if self._headless and kind == "http.response.body":
-            message = {**message, "body": b""}
-        await self._send(message)
-        if kind == "http.response.body" and not message.get("more_body"):
-            self._exchange.end()
-
-    def _mark(self, message: Message) -> None:
-        headers = MutableHeaders(scope=message)
-        if self._exchange.sealed:
-            headers["Cache-Control"] = "no-store"
-            headers.add_vary_header(VARY)
-        if self._headless:
-            del headers["content-length"]
-
-
 def _require_release(raw: bytes) -> None:
     """Refuse what is no release at all, so that it does not use up the request."""
     try:
         split_signed(raw)
     except DataError as error:
         raise malformed_release() from error
+
+
+def _require_named(release: bytes, digest: str) -> None:
+    """Refuse a repetition that does not name the release that was posted: who knows the
+    request's id alone has not seen it. Raises CallerError ``http.other-release``.
+    """
+    if not equal(release_digest(release).encode(), digest.encode()):
+        raise CallerError(
+            "http.other-release",
+            "This is not the release that was posted for this request.",
+            hint="Name the SHA-256 of the release that was posted.",
+        )
 
 
 def _names(pending: Pending) -> tuple[tuple[str, str], ...]:

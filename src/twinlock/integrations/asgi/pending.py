@@ -59,6 +59,8 @@ class Pending:
     hellos: int = 0
     release: bytes | None = field(default=None, repr=False)
     """A release that was posted for an unsafe request and waits for its repetition."""
+    body: bytes | None = None
+    """SHA-256 of an unsafe request's body: its repetition has the same."""
 
 
 class PendingRequests:
@@ -92,9 +94,14 @@ class PendingRequests:
         return self._held
 
     def add(
-        self, owner: Owner, terms: Terms, items: Mapping[Key, Item], request: Request
+        self,
+        owner: Owner,
+        terms: Terms,
+        items: Mapping[Key, Item],
+        request: Request,
+        body: bytes | None = None,
     ) -> Pending:
-        """Begin to wait. The oldest of a session that has too many goes.
+        """Begin to wait. The oldest of a session that has too many goes. ``body``: its SHA-256.
 
         Raises EnvError ``http.busy`` when too much waits in all.
         """
@@ -113,9 +120,8 @@ class PendingRequests:
                     retryable=True,
                 )
             request_id = RequestId(self.node, to_base64url(self._randomness(16)))
-            made = Pending(
-                request_id, owner, terms, items, request, size, self._clock() + WAIT_FOR_HELLO
-            )
+            expires = self._clock() + WAIT_FOR_HELLO
+            made = Pending(request_id, owner, terms, items, request, size, expires, body=body)
             self._waiting[request_id] = made
             self._by_session.setdefault(owner.session, []).append(request_id)
             self._held += size

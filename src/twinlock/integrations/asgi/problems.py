@@ -38,6 +38,8 @@ CODES: Final = MappingProxyType(
         "http.other-member": Told(403),
         "http.other-session": Told(403),
         "http.other-request": Told(403),
+        "http.other-release": Told(403),
+        "http.other-body": Told(403),
         "http.cross-site": Told(403),
         "http.request-id": Told(400),
         "http.request-unknown": Told(409, True),

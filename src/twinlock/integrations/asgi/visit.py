@@ -18,10 +18,14 @@ from twinlock.integrations.asgi.pending import Owner
 from twinlock.integrations.asgi.wire import (
     HELLO_HEADER,
     MAX_HELLO_HEADER,
+    RELEASE_HEADER,
+    REQUEST_HEADER,
+    ReleaseName,
     RequestId,
     from_base64url,
     malformed_hello,
     media_type,
+    parse_release_name,
     parse_request_id,
     public_session,
 )
@@ -101,9 +105,13 @@ class Visit:
                 hint="Answer from a page of the application's own site.",
             )
 
-    def request_id(self, header: str) -> RequestId:
-        """Return the request that a header names. Raises CallerError ``http.request-id``."""
-        return parse_request_id(self.headers.get(header, ""))
+    def request_id(self) -> RequestId:
+        """Return the request that is answered. Raises CallerError ``http.request-id``."""
+        return parse_request_id(self.headers.get(REQUEST_HEADER, ""))
+
+    def release_name(self) -> ReleaseName:
+        """Return the release that is repeated for. Raises CallerError ``http.request-id``."""
+        return parse_release_name(self.headers.get(RELEASE_HEADER, ""))
 
     async def body(self, limit: int) -> bytes:
         """Read the body. Raises CallerError ``http.too-large``, if it can before reading."""

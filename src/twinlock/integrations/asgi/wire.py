@@ -32,6 +32,7 @@ MAX_RELEASE_BODY: Final = MAX_RELEASE_SIZE + 256
 """A release and, around it, label and signature."""
 
 _ID: Final = re.compile(r"([A-Za-z0-9_-]{1,64})\.([A-Za-z0-9_-]{22})")
+_RELEASE: Final = re.compile(r"([A-Za-z0-9_-]{1,64}\.[A-Za-z0-9_-]{22})\.([A-Za-z0-9_-]{43})=?")
 _SESSION_LABEL: Final = b"twinlock/v1/http-session"
 
 
@@ -51,10 +52,34 @@ def parse_request_id(text: str) -> RequestId:
     if found is None:
         raise CallerError(
             "http.request-id",
-            "Twinlock-Request or Twinlock-Release does not name a request.",
+            "Twinlock-Request does not name a request.",
             hint="Send the value of the Twinlock-Request header of the 428 answer.",
         )
     return RequestId(found[1], found[2])
+
+
+class ReleaseName(NamedTuple):
+    """Names a release that was posted: the request's id, and the release's digest as text."""
+
+    request_id: RequestId
+    digest: str
+
+
+def parse_release_name(text: str) -> ReleaseName:
+    """Parse ``<node>.<id>.<digest>``. Raises CallerError ``http.request-id``."""
+    found = _RELEASE.fullmatch(text)
+    if found is None:
+        raise CallerError(
+            "http.request-id",
+            "Twinlock-Release does not name a request and its release.",
+            hint="Send the request's id, a dot, and the release's SHA-256 in base64url.",
+        )
+    return ReleaseName(parse_request_id(found[1]), found[2])
+
+
+def release_digest(release: bytes) -> str:
+    """Return what a repetition names a release by: SHA-256 of its bytes in base64url."""
+    return to_base64url(sha256(release))
 
 
 def public_session(token: str | bytes) -> bytes:
