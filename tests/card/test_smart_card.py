@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -14,6 +15,8 @@ from tests.token.rigs import PIN
 from twinlock.agent.agent import Agent
 from twinlock.agent.factors import DeviceKey, Passphrase
 from twinlock.agent.member import add_enrolment, create_member
+from twinlock.cli.member.making import Wanted, making
+from twinlock.cli.terminal import Terminal
 from twinlock.core.deployment import DeploymentCard
 from twinlock.core.factors import Place
 from twinlock.core.factors.smart_card import CardKey
@@ -260,3 +263,30 @@ def test_neither_pin_nor_coordinate_shows_in_an_error_or_a_repr(softhsm_card: Re
     with pytest.raises(CallerError) as refused:
         card.generate_key()
     assert "secret-pin" not in repr(refused.value) + repr(card.factor()) + repr(vars(card))
+
+
+# --- the command line ----------------------------------------------------------------------------
+
+
+def give_up(wanted: Wanted) -> NoReturn:
+    """Raise KeyError with the id of the card's key, when it could be enrolled."""
+    with making(Terminal(), wanted) as made:
+        raise KeyError(made.factors[0].new_parameters(os.urandom)[0])
+
+
+@pytest.mark.parametrize("is_made", [True, False], ids=["made", "there already"])
+def test_a_key_that_was_made_for_nothing_is_destroyed_and_no_other(
+    softhsm_card: Reader, monkeypatch: pytest.MonkeyPatch, is_made: bool
+) -> None:
+    monkeypatch.setenv("CARD_PIN", PIN.reveal().decode())
+    there = softhsm_card.card().generate_key()
+    wanted = Wanted(
+        card=f"{softhsm_card.uri}&pin-source=env:CARD_PIN",
+        card_key=None if is_made else there.key_id.hex(),
+    )
+    with pytest.raises(KeyError) as left:
+        give_up(wanted)
+    [key_id] = left.value.args
+    with looking_at(softhsm_card) as (session, _):
+        assert len(session.find({Cka.ID: key_id})) == (0 if is_made else 2)
+        assert len(session.find({Cka.ID: there.key_id})) == 2
