@@ -223,3 +223,12 @@ def test_a_wrong_pin_is_told_from_a_missing_one(own: Cli) -> None:
     assert (open_to_others.code, open_to_others.error) == (2, "pin.file-open-to-others")
     for shown in (wrong, missing, open_to_others):
         assert not any(canary in shown.out + shown.err for canary in (*CANARIES, "9999-CANARY"))
+
+
+def test_a_verifier_key_is_made_stated_and_checked(own: Cli) -> None:
+    """R-TOKEN-1."""
+    made = own.ok("token", "add-verifier-key")
+    assert made["role"] == "verifier"
+    listed = own.fine("token", "list")["keys"]
+    assert made["kid"] in [key["kid"] for key in listed if key["role"] == "verifier"]
+    assert own.ok("token", "check")["ok"] is True
