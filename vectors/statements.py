@@ -103,6 +103,8 @@ def _directory() -> Iterator[Vector]:
     cases: dict[str, tuple[str, str, list[tuple[bytes, bytes]]]] = {
         "good": (OK, "the key of each role", [root, log, wrapping]),
         "newest": (OK, "the newest key of a role is current", [root, log, newer, wrapping]),
+        "verifier": (OK, "a symmetric key that is no wrapping key",
+                     [root, log, wrapping, stated(KeyRole.VERIFIER, b"")]),
         "foreign": ("directory.identity", "no statement of the pinned identity", [log, wrapping]),
         "replaced": (NOT_AUTHENTIC, "a key was replaced", [root, replaced, wrapping]),
         "stranger": (NOT_AUTHENTIC, "a stranger stated the log key",
