@@ -25,12 +25,19 @@ def recorded(sent: list[httpx.Request], app: Any) -> Any:
     inner = client_for(app)
 
     def handle(request: httpx.Request) -> httpx.Response:
-        sent.append(request)
-        body = request.read()
+        body = b"".join(request.stream)
+        copy = httpx.Request(
+            request.method,
+            request.url,
+            headers=request.headers.multi_items(),
+            content=body,
+            extensions=request.extensions,
+        )
+        sent.append(copy)
         answer = inner.request(
             request.method,
             str(request.url),
-            headers=request.headers,
+            headers=request.headers.multi_items(),
             content=body,
             follow_redirects=False,
         )
@@ -243,3 +250,70 @@ def test_a_long_hello_is_posted(clinic: Clinic, monkeypatch: pytest.MonkeyPatch)
         program.sent.clear()
         assert program.client.get(URL).json() == SHOWN
         assert program.posted() == ["GET", HELLO, RELEASE]
+
+
+TARGETS = ["/elsewhere", "http://elsewhere.example/patients"]
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("kind", [HELLO, RELEASE])
+def test_no_hello_or_release_follows_a_redirect(
+    clinic: Clinic, kind: str, target: str, status: int
+) -> None:
+    program = Program(moving(clinic.list_application(), kind, target, status))
+    with pytest.raises(CallerError) as refused:
+        program.client.get(URL, auth=AgentAuth(clinic.weber.agent), follow_redirects=True)
+    assert refused.value.code == "http.redirected"
+    for request in program.sent:
+        if str(request.url) != URL:
+            assert not request.content
+            assert not [name for name in request.headers if name.startswith("twinlock")]
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_a_hello_that_goes_ahead_does_not_follow_a_redirect(clinic: Clinic, target: str) -> None:
+    app = clinic.list_application()
+    program = Program(app)
+    program.client.auth = AgentAuth(clinic.weber.agent)
+    assert program.client.get(URL).json() == SHOWN
+    program.sent.clear()
+
+    @app.get("/old")
+    async def old() -> RedirectResponse:
+        return RedirectResponse(target)
+
+    program.client.get("http://testserver/old", follow_redirects=True)
+    assert "twinlock-hello" in program.sent[0].headers
+    assert len(program.sent) == 2
+    assert "twinlock-hello" not in program.sent[1].headers
+
+
+def moving(app: Any, kind: str, target: str, status: int) -> Any:
+    """``app`` behind something that redirects what is posted as ``kind``."""
+
+    async def served(scope: Any, receive: Any, send: Any) -> None:
+        if dict(scope.get("headers", [])).get(b"content-type") == kind.encode():
+            answer = RedirectResponse(target, status_code=status)
+            await answer(scope, receive, send)
+        else:
+            await app(scope, receive, send)
+
+    return served
+
+
+@pytest.mark.parametrize("session", [None, "", "x", "A" * 42, "A" * 44, "\xe9" * 43, "=" * 43])
+def test_an_answer_without_a_proper_session_is_told_as_that(
+    clinic: Clinic, session: str | None
+) -> None:
+    headers = {"twinlock-request": "n.AAAAAAAAAAAAAAAAAAAAAA"}
+    if session is not None:
+        headers["twinlock-session"] = session
+    raw = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
+    transport = httpx.MockTransport(lambda _: httpx.Response(428, headers=raw))
+    with (
+        httpx.Client(transport=transport, auth=AgentAuth(clinic.weber.agent)) as client,
+        pytest.raises(DataError) as refused,
+    ):
+        client.get(URL)
+    assert refused.value.code == "http.session-header"

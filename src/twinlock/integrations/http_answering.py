@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 import threading
-from collections.abc import AsyncGenerator, Callable, Generator, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator, MutableMapping, Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
 import anyio.to_thread
 
 from twinlock.agent.agent import Approve, AsksMembers, Release
 from twinlock.core.context import Context
+from twinlock.errors import CallerError, DataError
 
 MAX_ROUNDS: Final = 3
+_SESSION: Final = re.compile(r"[A-Za-z0-9_-]{43}=?", re.ASCII)
 _SAFE: Final = frozenset({"GET", "HEAD"})
 _MAX_HELLO_HEADER: Final = 8192
 _HELLO_TYPE: Final = "application/twinlock-hello"
@@ -121,6 +124,9 @@ class Answering:
         if request.method == "GET" and origin in self._sessions:
             yield from self._greet(request, self._sessions[origin])
         response = yield _Send(request)
+        # For the steps that follow, without the hello.
+        if isinstance(request.headers, _HereOnly):
+            request.headers = request.headers.plain
         asked = response.request
         # A redirect may have led elsewhere: what another site asks for is not answered.
         if _origin(asked.url) != origin or not (self._explicit or asked.method in _SAFE):
@@ -136,7 +142,7 @@ class Answering:
         hello = yield _Work(lambda: self._hello(session))
         text = _to_base64url(hello)
         if len(text) <= _MAX_HELLO_HEADER:
-            request.headers["twinlock-hello"] = text
+            request.headers = _HereOnly(request.headers, {"twinlock-hello": text})
 
     def _round(self, request: Any, asked: Any, response: Any) -> _Steps:
         """Say hello unless that was done, release; return the response that this leads to."""
@@ -144,12 +150,16 @@ class Answering:
         if _media_type(response) != _REQUEST_TYPE:
             session = _session(response)
             hello = yield _Work(lambda: self._hello(session))
-            response = yield _Send(_post(asked, _HELLO_TYPE, hello, name))
+            posted = _post(asked, _HELLO_TYPE, hello, name)
+            response = yield _Send(posted)
+            _require_here(response, posted)
             if _media_type(response) != _REQUEST_TYPE:
                 return response
         bundle = yield _Read(response)
         release = yield _Work(lambda: self._release(bundle))
-        response = yield _Send(_post(asked, _RELEASE_TYPE, release, name))
+        posted = _post(asked, _RELEASE_TYPE, release, name)
+        response = yield _Send(posted)
+        _require_here(response, posted)
         if asked.method in _SAFE or response.status_code != 204:
             return response
         return (
@@ -180,7 +190,13 @@ def _release_name(request_id: str, release: bytes) -> str:
 
 def _session(response: Any) -> bytes:
     text = response.headers.get("twinlock-session", "")
-    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    if _SESSION.fullmatch(text) is None:
+        raise DataError(
+            "http.session-header",
+            "The server's answer has no Twinlock-Session, or one that is no session's.",
+            hint="Look at what is between this client and the server: it may change headers.",
+        )
+    return base64.urlsafe_b64decode(text[:43] + "=")
 
 
 def _media_type(response: Any) -> str:
@@ -190,18 +206,96 @@ def _media_type(response: Any) -> str:
 
 def _post(asked: Any, media_type: str, body: bytes, more: dict[str, str]) -> Any:
     headers = {k: v for k, v in asked.headers.items() if k.lower() not in _OF_THE_BODY}
-    headers |= {"content-type": media_type, **more}
-    return type(asked)(
+    made = type(asked)(
         "POST", asked.url, headers=headers, content=body, extensions=asked.extensions
     )
+    made.headers = _HereOnly(made.headers, {"content-type": media_type, **more})
+    made.stream = _once(made.stream)
+    return made
 
 
 def _repeated(asked: Any, request: Any, name: str) -> Any:
-    headers = {**asked.headers, "twinlock-release": name}
-    return type(asked)(
+    made = type(asked)(
         asked.method,
         asked.url,
-        headers=headers,
+        headers=asked.headers,
         content=request.content,
         extensions=asked.extensions,
+    )
+    made.headers = _HereOnly(made.headers, {"twinlock-release": name})
+    return made
+
+
+class _HereOnly(MutableMapping[str, str]):
+    """Headers of one request, some of which are sent but never copied to where it is redirected.
+
+    A client sends ``raw`` or ``multi_items()``, and makes the headers of the next address from
+    the mapping. One that sends the mapping leaves them out, which fails safely.
+    """
+
+    def __init__(self, plain: Any, here: dict[str, str]) -> None:
+        self.plain = plain
+        self._here = here
+
+    @property
+    def raw(self) -> list[tuple[bytes, bytes]]:
+        """All headers, as bytes."""
+        here = [(name.encode(), value.encode()) for name, value in self._here.items()]
+        return [*self.plain.raw, *here]
+
+    def multi_items(self) -> list[tuple[str, str]]:
+        """All headers, as text."""
+        return [*self.plain.multi_items(), *self._here.items()]
+
+    def __getitem__(self, name: str) -> str:
+        found: str = self.plain[name]
+        return found
+
+    def __setitem__(self, name: str, value: str) -> None:
+        self.plain[name] = value
+
+    def __delitem__(self, name: str) -> None:
+        del self.plain[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.plain)
+
+    def __len__(self) -> int:
+        return len(self.plain)
+
+
+def _once(stream: Any) -> Any:
+    """Return a request's body that is sent to one address: hello and release are for no other."""
+    kind: Any = type(stream)
+    sent = False
+
+    class Once(kind):  # type: ignore[misc]
+        def __iter__(self) -> Any:
+            self._begin()
+            return iter(stream)
+
+        def __aiter__(self) -> Any:
+            self._begin()
+            return aiter(stream)
+
+        def _begin(self) -> None:
+            nonlocal sent
+            if sent:
+                raise _redirected()
+            sent = True
+
+    return Once.__new__(Once)
+
+
+def _require_here(response: Any, posted: Any) -> None:
+    """Refuse an answer that a redirect led to. Raises CallerError ``http.redirected``."""
+    if response.request.url != posted.url or response.request.method != "POST":
+        raise _redirected()
+
+
+def _redirected() -> CallerError:
+    return CallerError(
+        "http.redirected",
+        "The server redirected a hello or release, which are for the address that asked.",
+        hint="Ask the address that it leads to; a page that opens sealed data must not redirect.",
     )

@@ -7,6 +7,7 @@ import type { Waits } from "./state.ts";
 import {
   HELLO,
   HELLO_TYPE,
+  isRedirect,
   MAX_HELLO_HEADER,
   mediaType,
   mustStartAnew,
@@ -73,7 +74,14 @@ export class Flow {
       const hello = await this.#bridge.hello(session, request.signal).catch(() => null);
       request.signal.throwIfAborted();
       const text = hello ? toBase64url(hello) : "";
-      if (text !== "" && text.length <= MAX_HELLO_HEADER) headers.set(HELLO, text);
+      if (text !== "" && text.length <= MAX_HELLO_HEADER) {
+        headers.set(HELLO, text);
+        // A redirect would take the hello along, to another origin too: then ask without it.
+        const ahead = new Request(request.clone(), { headers, redirect: "manual" });
+        const response = await this.#fetch(ahead);
+        if (!isRedirect(response)) return this.#heard(request, response);
+        headers.delete(HELLO);
+      }
     }
     return this.#heard(request, await this.#fetch(new Request(request.clone(), { headers })));
   }
@@ -137,11 +145,13 @@ export class Flow {
     const headers = new Headers(request.headers);
     headers.set(REQUEST, name);
     headers.set("Content-Type", type);
-    const { url, credentials, referrer, referrerPolicy, redirect, signal } = request;
+    const { url, credentials, referrer, referrerPolicy, signal } = request;
     const mode = request.mode === "navigate" ? "same-origin" : request.mode;
-    const init = { method: "POST", headers, credentials, mode, referrer, referrerPolicy, redirect, signal };
-    const posted = new Request(url, { ...init, cache: "no-store", body: new Uint8Array(body) });
-    return this.#heard(request, await this.#fetch(posted));
+    const init = { method: "POST", headers, credentials, mode, referrer, referrerPolicy, signal };
+    const posted = new Request(url, { ...init, redirect: "manual", cache: "no-store", body: new Uint8Array(body) });
+    const response = await this.#fetch(posted);
+    if (isRedirect(response)) throw redirected();
+    return this.#heard(request, response);
   }
 
   /** Learn the session from an answer of the request's own origin. */
@@ -150,7 +160,7 @@ export class Flow {
     const session = readSession(response.headers.get(SESSION));
     if (session && new URL(response.url).origin === origin) this.#sessions.set(origin, session);
     if (needsRelease(response) && response.redirected) {
-      throw new TwinlockError("client.redirected", "The answer came from another address.", "Ask that address.");
+      throw redirected();
     }
     return response;
   }
@@ -160,6 +170,10 @@ export class Flow {
 async function repeatable(request: Request): Promise<Request> {
   if (request.body === null) return request;
   return new Request(request, { body: await request.arrayBuffer() });
+}
+
+function redirected(): TwinlockError {
+  return new TwinlockError("client.redirected", "The answer came from another address.", "Ask that address.");
 }
 
 function tooOften(): TwinlockError {

@@ -29,6 +29,11 @@ export function needsRelease(response: Response): boolean {
   return response.status === 428 && response.headers.has(REQUEST);
 }
 
+/** Whether an answer to a request that follows no redirect is one; browsers show no more of it. */
+export function isRedirect(response: Response): boolean {
+  return response.type === "opaqueredirect" || [301, 302, 303, 307, 308].includes(response.status);
+}
+
 /** A response's media type without parameters. */
 export function mediaType(response: Response): string {
   return (response.headers.get("Content-Type") ?? "").split(";", 1)[0]?.trim().toLowerCase() ?? "";

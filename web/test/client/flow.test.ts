@@ -195,3 +195,26 @@ test("an aborted request asks nobody", async () => {
   await assert.rejects(scene.run({ signal: control.signal }));
   assert.deepEqual(scene.released, []);
 });
+
+test("a hello or release is never redirected", async () => {
+  for (const status of [301, 302, 303, 307, 308]) {
+    const moved: Reply = ({ url }) => from(url, status, { Location: "https://other.example/x" });
+    for (const replies of [[asks, moved], [asks, bound, moved]]) {
+      const scene = new Scene(...replies);
+      await assert.rejects(scene.run(), { code: "client.redirected" });
+      assert.deepEqual(scene.seen.slice(1).map(({ redirect }) => redirect), replies.slice(1).map(() => "manual"));
+    }
+  }
+});
+
+test("a redirect of what was asked with a hello is followed without it", async () => {
+  const moved: Reply = ({ url }) => from(url, 302, { Location: "https://other.example/x" });
+  const scene = new Scene(asks, bound, done, moved, done);
+  scene.waits.agent("ready");
+  await scene.run();
+  assert.equal(await (await scene.run()).text(), "data");
+  const [ahead, again] = scene.seen.slice(3);
+  assert.deepEqual([ahead?.redirect, again?.redirect], ["manual", "follow"]);
+  assert.ok(ahead?.headers["twinlock-hello"]);
+  assert.equal(again?.headers["twinlock-hello"], undefined);
+});
