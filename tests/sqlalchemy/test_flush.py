@@ -818,3 +818,27 @@ def test_a_sealed_value_can_be_cleared_in_bulk_and_others_changed(clinic: Clinic
         session.execute(update(Patient).values(diagnosis=None, name="Ada"))
         session.commit()
         assert clinic.read(patient, "diagnosis", "notes", "name") == [None, "rests", "Ada"]
+
+
+def test_a_default_that_needs_a_statement_is_refused_by_name() -> None:
+    class Own(DeclarativeBase):
+        pass
+
+    class Note(Own):
+        __tablename__ = "note"
+        id: Mapped[str] = mapped_column(
+            primary_key=True, default=lambda context: context.get_current_parameters()["kind"]
+        )
+        kind: Mapped[str]
+        text: Mapped[Sealed[str] | None] = sealed_column(to="cardiology")
+
+    engine = engine_in_memory()
+    Own.metadata.create_all(engine)
+    with memory_vault() as deployment, sessionmaker(engine)() as session:
+        seal_with(session, deployment.vault)
+        session.add(Note(kind="x", text="I48.0"))
+        error = refused("sealed.default", session.flush)
+        assert "note.id" in error.message
+        session.rollback()
+        session.add(Note(id="n1", kind="x", text="I48.0"))
+        session.flush()

@@ -129,9 +129,24 @@ def _set_defaults(mapping: SealedMapping, connection: Connection, row: Any) -> N
         if default.is_scalar:
             setattr(row, key, default.arg)
         elif default.is_callable:
-            setattr(row, key, default.arg(None))
+            setattr(row, key, default.arg(_NoContext(mapping.table, key)))
         elif connection.dialect.supports_sequences:
             setattr(row, key, connection.scalar(default.next_value()))
+
+
+class _NoContext:
+    """Stands for the context of a statement, which does not exist before the row is sealed."""
+
+    def __init__(self, table: str, key: str) -> None:
+        self._twinlock_place = f"{table}.{key}"
+
+    def __getattr__(self, name: str) -> Any:
+        raise CallerError(
+            "sealed.default",
+            f"The default of {self._twinlock_place} asks SQLAlchemy's context for {name}; the"
+            " column is needed for sealing, before there is a statement with a context.",
+            hint="Assign the column before the flush, or use a default that needs no context.",
+        )
 
 
 def _refuse_loss(mapping: SealedMapping, changes: Changes, kept: set[str]) -> None:
