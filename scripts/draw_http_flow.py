@@ -88,7 +88,10 @@ STEPS: Sequence[Step] = (
     Arrow("client", "middleware", "POST /patients/7: release", "application/twinlock-release"),
     Arrow("middleware", "client", "204", "kept for the repetition", True),
     Arrow(
-        "client", "middleware", "PUT /patients/7, body again", "Twinlock-Release names request and release"
+        "client",
+        "middleware",
+        "PUT /patients/7, body again",
+        "Twinlock-Release names request and release",
     ),
     Arrow("middleware", "handler", "the one run of its body"),
     Arrow("handler", "client", "200", "Cache-Control: no-store", True),
