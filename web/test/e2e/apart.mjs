@@ -115,7 +115,7 @@ export async function scriptsReachNothing(stage) {
     });
     await attempt("the agent's state", async () => (await fetch(`${agentUrl}/agent.js`)).status);
     const popup = window.open(`${agentUrl}/agent.html`);
-    for (let wait = 0; wait < 100 && popup && !popup.closed; wait++) await new Promise((go) => setTimeout(go, 50));
+    for (let wait = 0; wait < 300 && popup && !popup.closed; wait++) await new Promise((go) => setTimeout(go, 50));
     await attempt("a handle on the window", () => (popup.closed ? "closed" : popup.location.href));
     return tried;
   }, stage.world.agent);

@@ -10,8 +10,8 @@ import * as pictures from "./pictures.mjs";
 import * as windows from "./windows.mjs";
 
 const scenarios = { ...apart, ...client, ...decisions, ...pictures, ...windows };
-const TIMEOUT = 20_000;
-const WHOLE = 90_000;
+const TIMEOUT = 40_000;
+const WHOLE = 180_000;
 
 // A scenario that failed leaves calls under way in pages that are gone.
 process.on("unhandledRejection", () => undefined);
