@@ -84,7 +84,8 @@ def browser_csrf(world: World, trial: Trial) -> None:
                 attempt.says(_is_bound(asked))
             with trial.attempt("a release", "http.not-released") as attempt:
                 asked = begin()
-                _send(page, asked, "release", asked.answered_by(agent, place))
+                asked.released = asked.answered_by(agent, place)
+                _send(page, asked, "release", asked.released)
                 attempt.says(asked.repeat().status_code == 200)
             with trial.attempt(f"a repetition, from a {site}") as attempt:
                 asked, before = begin(), len(stage.clinic.sent)
@@ -97,16 +98,17 @@ def _send(page: Page, asked: Asked, kind: str, body: bytes) -> None:
     """Send it in every way that there is, with its header and type where a page may set them."""
     header, media_type = _KINDS[kind]
     origin = page.stage.origins.app
+    named = asked.name if kind == "repetition" else asked.request_id
     page.play(
         "forge",
-        address=f"{origin}{asked.path}?as={kind}&id={asked.request_id}",
-        header={header: asked.request_id},
+        address=f"{origin}{asked.path}?as={kind}&id={named}",
+        header={header: named},
         bodies={media_type: body, "text/plain": body},
     )
     page.play(
         "forge",
         address=f"{origin}{asked.path}",
-        header={header: asked.request_id},
+        header={header: named},
         bodies={media_type: body},
     )
 
