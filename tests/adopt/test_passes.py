@@ -103,6 +103,36 @@ def test_a_row_that_is_let_go_is_taken_in_a_later_pass() -> None:
     assert rows.todo == set()
 
 
+class Written(Rows):
+    """Rows to which an application adds some each time that the run counts what is left."""
+
+    def __init__(self, count: int, added: Sequence[int]) -> None:
+        super().__init__(count)
+        self.added = iter(added)
+
+    def left(self) -> int:
+        first = 1000 * (self.passes + 1)
+        self.todo |= set(range(first, first + next(self.added)))
+        return super().left()
+
+
+@pytest.mark.parametrize(
+    ("added", "passes"),
+    [
+        ((2, 2, 2), 2),  # less than one round of 2 batches of 3: caught up
+        ((20, 10, 2, 2), 4),  # each pass finds less than the one before
+        ((20, 30, 30), 3),  # written faster than adopted
+        ((20, 0), 2),  # nothing left after all
+    ],
+)
+def test_a_run_ends_though_the_application_goes_on_writing(
+    added: Sequence[int], passes: int
+) -> None:
+    rows = Written(50, added)
+    _run(rows)
+    assert rows.passes == passes
+
+
 @pytest.mark.parametrize(("limit", "lanes"), [(1, 1), (7, 2), (9, 3), (50, 2)])
 def test_a_limit_is_exact(limit: int, lanes: int) -> None:
     rows = Rows(20, bad={0, 1})

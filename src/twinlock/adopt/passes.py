@@ -138,13 +138,19 @@ class Passes:
     def run(self) -> None:
         """Pass over the table until nothing is left, the limit is reached, or ``stop`` is set.
 
+        An application that goes on writing leaves something at every moment. So a run has caught up
+        when a pass after the first found less than one round of batches, and it gives up when a
+        pass found no less than the one before: then rows are written as fast as they are adopted.
         Raises what a lane raised; what the lanes had not committed is rolled back.
         """
-        idle = 0
+        idle = before = 0
         while not self._stop.is_set():
             adopted = self._one_pass()
             if self._quota.left == 0 or self._adopter.left() <= len(self._bad):
                 return
+            if before and adopted and (adopted < self._batch * self._lanes or adopted >= before):
+                return
+            before = adopted or before
             idle = 0 if adopted else idle + 1
             if idle == PATIENCE:
                 return
