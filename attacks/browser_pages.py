@@ -117,7 +117,7 @@ class Page:
     def hello(self, session: bytes) -> bytes:
         """The agent's hello, empty if it gives none."""
         ask = {"twinlock": 1, "id": "hello", "ask": "hello", "session": session}
-        return _field(self.post(ask, patience=1500), "hello")
+        return _field(self.post(ask, patience=4000), "hello")
 
     def release(self, bundle: bytes, *, patience: int = 3000) -> BrowserRelease | None:
         """The agent's release, if it gives one."""

@@ -104,8 +104,10 @@ def browser_page_scripts(world: World, trial: Trial) -> None:
             with trial.attempt("an origin that is not listed asks") as attempt:
                 attempt.says(foreign.embed() and bool(foreign.hello(os.urandom(32))))
         for message in _CRAFTED:
+            # The last one gets the time that a window would need to step down on a busy machine.
+            patience = 3000 if message is _CRAFTED[-1] else 100
             with trial.attempt("a message that is no question") as attempt:
-                answers = page.post(message, patience=100)
+                answers = page.post(message, patience=patience)
                 attempt.says(bool(answers) or not stage.play("isUnlocked"))
 
 
@@ -187,7 +189,7 @@ def browser_unwatched_window(world: World, trial: Trial) -> None:
         _set_policy(world, budget_per_hour=_BUDGET, click_each=True)
         with trial.attempt("without the click that the group wants") as attempt:
             bundle, _ = _bundle(world, page, _OFFICE[0])
-            attempt.says(page.release(bundle, patience=1000) is not None)
+            attempt.says(page.release(bundle, patience=4000) is not None)
         with trial.attempt("a double click as the card appears") as attempt:
             attempt.says(_stolen_click(stage, page, weak=trial.weakened))
 
@@ -210,7 +212,7 @@ def _bundle(world: World, page: Page, *names: str) -> tuple[bytes, Forger]:
 
 def _stolen_click(stage: Stage, page: Page, *, weak: bool) -> bool:
     """Try until the machine was fast enough to press before the window takes a press."""
-    for number in range(5):
+    for number in range(20):
         bundle, _ = _bundle(stage.world, page, _OFFICE[number % 2])
         ask = {"twinlock": 1, "id": f"steal-{number}", "ask": "release", "bundle": bundle}
         came = page.play("pressAtOnce", message=ask, within=_STEADY_MS - 50)
