@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final
 
-from bench.figures import Figure, alternate, figure, ratio, timed
+from bench.figures import Figure, Round, alternate, figure, ratio, timed
 from bench.legacy import ADOPT_TOML, OldApplication, begin, make_old_key
 from bench.network import RTT_US, SHIM
 from bench.world import TOKEN_LABEL, World, another_vault
@@ -135,20 +135,37 @@ def _against_floor(adopting: Adopting, vault: Vault, rounds: int) -> dict[str, F
     with begin(adopting.old.url) as connection:
         found = connection.exec_driver_sql(f"SELECT wrapped_dek FROM patients LIMIT {ROWS}")
         blocks = [bytes(row[0]) for row in found]
+    spent: dict[str, list[float]] = {"adopt": [], "floor": []}
     seen = alternate(
         {
-            "adopt": partial(_round, adopting, LANES),
+            "adopt": partial(_spending, spent["adopt"], partial(_round, adopting, LANES)),
             "one lane": partial(_round, adopting, 1),
-            "floor": partial(_decrypt_all, adopting.site, vault, blocks),
+            "floor": partial(
+                _spending,
+                spent["floor"],
+                partial(_decrypt_all, adopting.site, vault, blocks),
+            ),
         },
         rounds,
     )
+    # Processor time of this process, which says the same on a busy machine; without the database.
+    processor = {name: [s * 1e6 / ROWS for s in times[1:]] for name, times in spent.items()}
     return {
         "adopt.rewrap.vs_floor": ratio(seen, "floor", "adopt", ">= 0.8"),
         "adopt.rewrap.one_lane.vs_floor": ratio(seen, "floor", "one lane"),
         "adopt.rewrap.us_per_row": figure([s * 1e6 / ROWS for s in seen["adopt"]], "us"),
         "adopt.floor.us_per_row": figure([s * 1e6 / ROWS for s in seen["floor"]], "us"),
+        "adopt.rewrap.cpu_us_per_row": figure(processor["adopt"], "us"),
+        "adopt.floor.cpu_us_per_row": figure(processor["floor"], "us"),
     }
+
+
+def _spending(spent: list[float], work: Round) -> float:
+    """Note the processor time that a round takes."""
+    began = time.process_time()
+    seconds = work()
+    spent.append(time.process_time() - began)
+    return seconds
 
 
 def _round(adopting: Adopting, lanes: int) -> float:
