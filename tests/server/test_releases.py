@@ -93,10 +93,11 @@ def test_a_changed_byte_is_refused(shared: World, position: int) -> None:
 def test_a_release_opens_once(world: World) -> None:
     """R-SRV-4."""
     request = world.asked_for()
-    release = world.kim.release(request)
+    bundle = request.bind(world.kim.hello())
+    release = world.kim.release(bundle)
     assert world.vault.open(request, release)[0].ok
     assert refusal(world, request, release.raw) == "release.replayed"
-    again = world.kim.release(request)
+    again = world.kim.release(bundle)
     assert refusal(world, request, again.raw) == "release.replayed"
 
 

@@ -34,6 +34,8 @@ from twinlock.token.uri import TokenUri
 SOFTHSM = "/usr/lib/softhsm/libsofthsm2.so"
 NSS = "libsoftokn3"
 PIN = Secret(b"4711-records")
+_SLOTS = 4096
+"""Room for the slots of all tokens that one process makes."""
 SO_PIN = "0815-officer"
 AAD = b"additional data of the test"
 OAEP_HASHES = {OuterSuite.RSA_OAEP_SHA1: "sha1", OuterSuite.RSA_OAEP_SHA256: "sha256"}
@@ -121,14 +123,14 @@ def init_softhsm(label: str) -> str:
     """
     load(SOFTHSM)
     library = ctypes.CDLL(SOFTHSM)
-    count, slots, session = ctypes.c_ulong(64), (ctypes.c_ulong * 64)(), ctypes.c_ulong()
+    count, slots, session = ctypes.c_ulong(), (ctypes.c_ulong * _SLOTS)(), ctypes.c_ulong()
 
     def call(name: str, *arguments: object) -> None:
         value = getattr(library, name)(*arguments)
         assert value == 0, f"{name} answered {value:#x}"
 
     call("C_GetSlotList", 0, None, ctypes.byref(count))
-    count.value = 64
+    count.value = _SLOTS
     call("C_GetSlotList", 0, slots, ctypes.byref(count))
     free = ctypes.c_ulong(slots[count.value - 1])
     so_pin, pin = SO_PIN.encode(), PIN.reveal()

@@ -41,4 +41,6 @@ class PassphraseFactor:
 
     def output(self, parameters: Parameters, place: Place) -> Secret:  # noqa: ARG002
         """Hash the passphrase. Raises ``factor.parameters`` or ``factor.passphrase-invalid``."""
-        return stretch(self.ask(), take_stretching(cbor.take_list(parameters, 4, 4)))
+        # Whoever weakened the parameters must not have the passphrase typed for nothing.
+        by = take_stretching(cbor.take_list(parameters, 4, 4))
+        return stretch(self.ask(), by)
