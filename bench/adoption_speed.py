@@ -34,7 +34,7 @@ from twinlock.token.structures import rsa_oaep
 
 URL: Final = "TWINLOCK_TEST_POSTGRES_URL"
 SESSIONS: Final = 8
-ROWS: Final = 600
+ROWS: Final = 1500
 """Rows of a round."""
 WORKER_ROWS: Final = 2000
 """Rows that each worker of a round adopts."""
