@@ -36,9 +36,9 @@ from twinlock.store.sql import SqlStore
 
 LANES: Final = 2
 """Threads of a worker: one waits for the token while the other does the rest."""
-_SWITCH_SECONDS: Final = 0.0005
+_SWITCH_SECONDS: Final = 0.00005
 """A lane that comes back from the token gets the interpreter after this at the latest, not the 5 ms
-of the default: that is ten private-key operations."""
+of the default: that is ten private-key operations, and a row has eight calls."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
