@@ -161,7 +161,7 @@ def test_a_key_that_may_not_derive_says_what_it_lacks(softhsm_card: Reader) -> N
     signing = card.key(b"signing")
     assert signing.public != key.public
     with pytest.raises(EnvError) as refused:
-        card.factor(signing).new_parameters(os.urandom)
+        card.factor(signing).new_parameters(os.urandom, PLACE)
     assert code_of(refused) == "card.cannot-derive"
 
 
@@ -172,7 +172,7 @@ def test_nothing_is_asked_or_loaded_before_the_card_is_needed() -> None:
     reader = Reader("pkcs11:token=none?module-path=/nonexistent/module.so", None)
     factor = reader.card(ask).factor()
     with pytest.raises(CallerError) as refused:
-        factor.new_parameters(os.urandom)
+        factor.new_parameters(os.urandom, PLACE)
     assert code_of(refused) == "token.module-unusable"
 
 
@@ -191,7 +191,7 @@ def test_a_wrong_pin_is_sent_once_however_often_the_factor_is_used(
 ) -> None:
     """R-FACTOR-13: retries burn no tries."""
     card = softhsm_card.card()
-    parameters = card.factor().new_parameters(os.urandom)
+    parameters = card.factor().new_parameters(os.urandom, PLACE)
     module, _ = softhsm_card.place
     sent: list[bytes] = []
     login = module.functions.login
@@ -271,7 +271,7 @@ def test_neither_pin_nor_coordinate_shows_in_an_error_or_a_repr(softhsm_card: Re
 def give_up(wanted: Wanted) -> NoReturn:
     """Raise KeyError with the id of the card's key, when it could be enrolled."""
     with making(Terminal(), wanted) as made:
-        raise KeyError(made.factors[0].new_parameters(os.urandom)[0])
+        raise KeyError(made.factors[0].new_parameters(os.urandom, PLACE)[0])
 
 
 @pytest.mark.parametrize("is_made", [True, False], ids=["made", "there already"])

@@ -36,7 +36,7 @@ class PlainFactor:
     kind: str
     secret: bytes
 
-    def new_parameters(self, randomness):
+    def new_parameters(self, randomness, place):
         return [randomness(4)]
 
     def output(self, parameters, place):

@@ -168,7 +168,7 @@ def test_a_code_opens_alone_and_beside_another_factor() -> None:
 def test_the_same_code_gives_another_output_in_each_enrolment() -> None:
     """R-FACTOR-9."""
     factor, place = RecoveryCodeFactor(lambda: CODE), Place(b"d" * 16, b"m" * 16, b"e" * 16)
-    first, second = factor.new_parameters(os.urandom), factor.new_parameters(os.urandom)
+    first, second = (factor.new_parameters(os.urandom, place) for _ in range(2))
     assert factor.output(first, place) != factor.output(second, place)
 
 

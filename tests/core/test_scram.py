@@ -23,6 +23,7 @@ from twinlock.core.secret import Secret
 from twinlock.errors import CallerError, DataError
 from vectors.form import OK, load_all
 
+PLACE = Place(b"d" * 16, b"m" * 16, b"e" * 16)
 SALT = bytes(range(16))
 WORDS = "Zürich, correct horse"
 BINDING = ChannelBinding("tls-server-end-point", b"hash of the certificate")
@@ -143,7 +144,7 @@ def test_a_factor_derives_once_for_signing_in_and_unlocking() -> None:
         return WORDS
 
     factor = ScramFactor(ask, salt=SALT)
-    assert factor.new_parameters(bytes) == [SALT, 600_000]
+    assert factor.new_parameters(bytes, PLACE) == [SALT, 600_000]
     factor.keys(SALT, 4096)
     factor.keys(SALT, 4096)
     assert asked == ["asked"]
@@ -153,7 +154,7 @@ def test_a_factor_derives_once_for_signing_in_and_unlocking() -> None:
 def test_a_verifier_that_is_too_weak_or_too_slow_is_no_factor(iterations: int) -> None:
     """R-SCRAM-4."""
     with pytest.raises(DataError) as caught:
-        ScramFactor(lambda: WORDS, salt=SALT, iterations=iterations).new_parameters(bytes)
+        ScramFactor(lambda: WORDS, salt=SALT, iterations=iterations).new_parameters(bytes, PLACE)
     assert caught.value.code == "factor.parameters"
 
 

@@ -74,7 +74,7 @@ def test_what_a_card_locked_it_opens_with_one_operation() -> None:
 def test_the_point_is_fresh_in_every_enrolment_and_so_is_the_output() -> None:
     """R-FACTOR-10."""
     factor, place = Card(drawn()).factor, Place(b"d" * 16, b"m" * 16, b"e" * 16)
-    parameters = [factor.new_parameters(os.urandom) for _ in range(3)]
+    parameters = [factor.new_parameters(os.urandom, place) for _ in range(3)]
     assert len({p[2] for p in parameters}) == 3
     elsewhere = Place(b"d" * 16, b"m" * 16, b"f" * 16)
     outputs = [factor.output(p, place).reveal() for p in parameters]

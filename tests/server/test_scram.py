@@ -181,7 +181,7 @@ class Plain:
 
     kind: str
 
-    def new_parameters(self, randomness: Any) -> list[Any]:
+    def new_parameters(self, randomness: Any, place: Any) -> list[Any]:
         return []
 
     def output(self, parameters: Any, place: Any) -> Secret:

@@ -40,9 +40,9 @@ class DeviceKey:
         """``device-key``."""
         return self._factor.kind
 
-    def new_parameters(self, randomness: Randomness) -> Parameters:
+    def new_parameters(self, randomness: Randomness, place: Place) -> Parameters:
         """See ``DeviceKeyFactor``."""
-        return self._factor.new_parameters(randomness)
+        return self._factor.new_parameters(randomness, place)
 
     def output(self, parameters: Parameters, place: Place) -> Secret:
         """See ``DeviceKeyFactor``. Raises ``file.*`` or ``key-file.damaged``."""

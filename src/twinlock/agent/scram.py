@@ -43,7 +43,7 @@ class Scram(ScramFactor):
 
         Raises ``factor.parameters`` or ``factor.passphrase-invalid``.
         """
-        salt, iterations = take_scram_parameters(self.new_parameters(randomness))
+        salt, iterations = self.choose(randomness)
         self._chosen = (salt, iterations)
         return ScramVerifier.of(self.keys(salt, iterations), salt, iterations)
 

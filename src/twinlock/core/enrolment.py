@@ -111,8 +111,8 @@ def enrol(
             "The server learns at each SCRAM login what this enrolment would open with.",
             hint="Add a device key, recovery code, smart card or passkey to it.",
         )
-    chosen = [(factor.kind, factor.new_parameters(randomness)) for factor in factors]
     place = Place(deployment_id, member_id, randomness(16))
+    chosen = [(factor.kind, factor.new_parameters(randomness, place)) for factor in factors]
     aad = cbor.encode(
         [
             _AAD,

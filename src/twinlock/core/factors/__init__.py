@@ -45,6 +45,6 @@ class Factor(Protocol):
 class EnrollableFactor(Factor, Protocol):
     """A factor that a new enrolment can be made with."""
 
-    def new_parameters(self, randomness: Randomness) -> Parameters:
-        """Choose fresh parameters, such as a salt."""
+    def new_parameters(self, randomness: Randomness, place: Place) -> Parameters:
+        """Choose fresh parameters, such as a salt, for the enrolment at ``place``."""
         ...

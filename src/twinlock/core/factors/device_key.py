@@ -27,7 +27,7 @@ class DeviceKeyFactor:
         """``device-key``."""
         return "device-key"
 
-    def new_parameters(self, randomness: Randomness) -> Parameters:
+    def new_parameters(self, randomness: Randomness, place: Place) -> Parameters:  # noqa: ARG002
         """Return [salt]."""
         return [randomness(_SALT_SIZE)]
 

@@ -35,7 +35,7 @@ class PassphraseFactor:
         """``passphrase``."""
         return "passphrase"
 
-    def new_parameters(self, randomness: Randomness) -> Parameters:
+    def new_parameters(self, randomness: Randomness, place: Place) -> Parameters:  # noqa: ARG002
         """Return [salt, memory in KiB, iterations, lanes]."""
         return [randomness(SALT_SIZE), self.memory_kib, self.iterations, 1]
 

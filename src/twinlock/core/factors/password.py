@@ -55,7 +55,7 @@ class PasswordFactor:
         """``password``."""
         return "password"
 
-    def new_parameters(self, randomness: Randomness) -> Parameters:
+    def new_parameters(self, randomness: Randomness, place: Place) -> Parameters:  # noqa: ARG002
         """Return [kid of the hardening key, salt, memory in KiB, iterations, lanes]."""
         return [self.offer(), randomness(SALT_SIZE), self.memory_kib, self.iterations, 1]
 

@@ -46,7 +46,7 @@ class RecoveryCodeFactor:
         """``recovery-code``."""
         return "recovery-code"
 
-    def new_parameters(self, randomness: Randomness) -> Parameters:
+    def new_parameters(self, randomness: Randomness, place: Place) -> Parameters:  # noqa: ARG002
         """Return [salt]."""
         return [randomness(_SALT_SIZE)]
 

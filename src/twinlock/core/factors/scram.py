@@ -49,12 +49,17 @@ class ScramFactor:
         """``scram``."""
         return KIND
 
-    def new_parameters(self, randomness: Randomness) -> Parameters:
+    def new_parameters(self, randomness: Randomness, place: Place) -> Parameters:  # noqa: ARG002
         """Return [salt, iterations]. Raises ``factor.parameters`` for too weak a verifier."""
+        return list(self.choose(randomness))
+
+    def choose(self, randomness: Randomness) -> tuple[bytes, int]:
+        """Return salt and iterations of the account's verifier, or draw a salt for a new one.
+
+        Raises ``factor.parameters`` for too weak a verifier.
+        """
         salt, iterations = self._chosen
-        parameters: Parameters = [randomness(SALT_SIZE) if salt is None else salt, iterations]
-        take_scram_parameters(parameters)
-        return parameters
+        return take_scram_parameters([randomness(SALT_SIZE) if salt is None else salt, iterations])
 
     def keys(self, salt: bytes, iterations: int) -> ScramKeys:
         """Derive the password's keys; signing in and unlocking pay for it once.

@@ -48,7 +48,7 @@ class SmartCardFactor:
         """``smart-card``."""
         return "smart-card"
 
-    def new_parameters(self, randomness: Randomness) -> Parameters:
+    def new_parameters(self, randomness: Randomness, place: Place) -> Parameters:  # noqa: ARG002
         """Return [key id, public point, point], for a fresh point that the card was tried on.
 
         The scalar of ``point`` is forgotten here: with it and the public key anybody could do what
