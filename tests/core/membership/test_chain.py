@@ -24,6 +24,7 @@ from tests.core.membership.world import (
     countersigned,
     entry_of,
     every_op,
+    every_own_op,
     founding,
     person,
     refused,
@@ -66,6 +67,8 @@ def long_ward() -> Log:
         log.say(NewEpoch(log.next_key()) if isinstance(op, NewEpoch) else op, ANNA)
     new = person("Clara", 1)
     log.say(rekey(log.state, new), CLARA, new)
+    for op in every_own_op().values():
+        log.say(op, new)
     log.leave(BERND)
     return log
 
@@ -87,7 +90,7 @@ def test_heads_hashes_and_ids_are_what_the_specification_says() -> None:
     for seq, data in enumerate(LOG.entries):
         label, entry, signatures, countersignature = cbor.decode(data)
         items = cbor.decode(entry)
-        assert (label, items[0]) == ("twinlock/v1/log-signed", "twinlock/v1/log")
+        assert (label, items[0]) == ("twinlock/v1/log-signed", "twinlock/v2/log")
         assert items[1:5] == [DEPLOYMENT, b"" if seq == 0 else sha256(first_entry), seq, prev]
         assert signatures[0][:2] == items[7:9]
         decoded = SignedEntry.decode(data)

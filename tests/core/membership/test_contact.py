@@ -191,7 +191,7 @@ def test_a_card_is_what_the_specification_says() -> None:
     assert label == "twinlock/v1/member-card-signed"
     assert len(signature) == 64
     assert cbor.decode(card) == [
-        "twinlock/v1/member-card",
+        "twinlock/v2/member-card",
         DEPLOYMENT,
         *FRITZ.member.items(),
         b"invitation-00001",
@@ -199,7 +199,7 @@ def test_a_card_is_what_the_specification_says() -> None:
     ]
 
 
-@pytest.mark.parametrize("at", range(1, 9))
+@pytest.mark.parametrize("at", range(1, 10))
 def test_no_field_of_a_card_can_be_changed(at: int) -> None:
     """R-LOG-31: the server cannot put another key or name into it."""
     label, card, signature = cbor.decode(card_bytes(CARD))
@@ -211,8 +211,9 @@ def test_no_field_of_a_card_can_be_changed(at: int) -> None:
         4: int(PQ),
         5: STRANGER.member.kem_public,
         6: STRANGER.member.signing_public,
-        7: b"invitation-00002",
-        8: b"t" * 32,
+        7: ["pq-at-rest"],
+        8: b"invitation-00002",
+        9: b"t" * 32,
     }
     items[at] = other[at]
     with refused("key.malformed" if at == 4 else "member.card-invalid"):
@@ -268,7 +269,7 @@ def test_invitation_and_tag_come_together(invitation_id: bytes, tag: bytes) -> N
     with refused("log.size"):
         replace(CARD, invitation_id=invitation_id, join_tag=tag)
     label, card, signature = cbor.decode(card_bytes(CARD))
-    items = [*cbor.decode(card)[:7], invitation_id, tag]
+    items = [*cbor.decode(card)[:8], invitation_id, tag]
     with refused("format.malformed"):
         MemberCard.decode(cbor.encode([label, cbor.encode(items), signature]))
 

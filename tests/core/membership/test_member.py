@@ -71,7 +71,7 @@ def test_a_key_that_is_no_key_is_refused(
     kem: Kem, kem_public: bytes, signing_public: bytes
 ) -> None:
     """R-LOG-1: points are on the curve and have one form."""
-    items = [ANNA.id, "Anna", int(kem), kem_public, signing_public]
+    items = [ANNA.id, "Anna", int(kem), kem_public, signing_public, []]
     with refused("key.malformed"):
         Member.from_items(items)
 
@@ -86,7 +86,7 @@ def test_a_member_that_does_not_read_strictly_is_malformed(at: int, value: Any) 
     with refused("format.malformed"):
         Member.from_items(items)
     with refused("format.malformed"):
-        Member.from_items(ANNA.member.items()[:4])
+        Member.from_items(ANNA.member.items()[:5])
 
 
 def invitation(**change: Any) -> Invitation:

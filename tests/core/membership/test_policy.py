@@ -21,6 +21,7 @@ MIDDLE = Policy(
     pq_at_rest=False,
 )
 STRICT = replace(MIDDLE, click_each=True, pq_at_rest=True)
+LENIENT = replace(MIDDLE, exceptions=frozenset({"scram-alone"}))
 
 
 @pytest.mark.parametrize(
@@ -41,6 +42,10 @@ STRICT = replace(MIDDLE, click_each=True, pq_at_rest=True)
         (STRICT, {"click_each": False}, {"click_each"}),
         (STRICT, {"pq_at_rest": False}, {"pq_at_rest"}),
         (STRICT, {"pq_at_rest": False, "budget_per_hour": 1}, {"pq_at_rest"}),
+        (MIDDLE, {"exceptions": frozenset({"scram-alone"})}, {"exceptions"}),
+        (LENIENT, {"exceptions": frozenset({"scram-alone", "sole-passkey"})}, {"exceptions"}),
+        (LENIENT, {"exceptions": frozenset({"sole-passkey"})}, {"exceptions"}),
+        (LENIENT, {"exceptions": frozenset()}, set()),
         (
             STRICT,
             {"click_each": False, "pq_at_rest": False, "agent_placement": SERVER},
@@ -51,7 +56,7 @@ STRICT = replace(MIDDLE, click_each=True, pq_at_rest=True)
 def test_lowers_names_every_floor_that_goes_down(
     old: Policy, change: dict[str, Any], lowered: set[str]
 ) -> None:
-    """R-LOG-13: raising one floor does not pay for lowering another."""
+    """R-LOG-13, R-LOG-41: raising one floor does not pay for lowering another."""
     assert old.lowers(replace(old, **change)) == lowered
 
 
@@ -78,6 +83,8 @@ def test_the_default_is_the_strictest_placement() -> None:
         {"author": "mac"},
         {"budget_per_hour": -1},
         {"budget_per_hour": 2**31},
+        {"exceptions": frozenset({"pq-at-rest"})},
+        {"exceptions": frozenset({"no-factor"})},
     ],
 )
 def test_a_policy_that_makes_no_sense_is_refused(change: dict[str, Any]) -> None:
@@ -86,11 +93,11 @@ def test_a_policy_that_makes_no_sense_is_refused(change: dict[str, Any]) -> None
         replace(MIDDLE, **change)
 
 
-@pytest.mark.parametrize("policy", [MIDDLE, STRICT, replace(MIDDLE, budget_per_hour=None)])
+@pytest.mark.parametrize("policy", [MIDDLE, STRICT, LENIENT, replace(MIDDLE, budget_per_hour=None)])
 def test_a_policy_survives_its_encoding(policy: Policy) -> None:
-    """R-LOG-1: six items."""
+    """R-LOG-1: seven items."""
     assert Policy.from_items(policy.items()) == policy
-    assert len(policy.items()) == 6
+    assert len(policy.items()) == 7
 
 
 @pytest.mark.parametrize(
@@ -108,6 +115,11 @@ def test_a_policy_survives_its_encoding(policy: Policy) -> None:
         (3, 2**31),
         (4, 1),
         (5, None),
+        (6, None),
+        (6, "scram-alone"),
+        (6, ["pq-at-rest"]),
+        (6, ["sole-passkey", "scram-alone"]),
+        (6, ["scram-alone", "scram-alone"]),
     ],
 )
 def test_a_policy_that_does_not_read_strictly_is_malformed(at: int, value: Any) -> None:

@@ -24,6 +24,7 @@ from tests.core.membership.world import (
     founding,
     next_key,
     person,
+    pq_person,
     refused,
     rekey,
     signed,
@@ -359,7 +360,7 @@ def test_a_removal_of_the_maker_of_the_key_makes_another_one() -> None:
 # --- Post-quantum keys at rest ------------------------------------------------------------------
 
 PQ_POLICY = Policy(outer_suites=frozenset({OuterSuite.TOKEN_AES}), pq_at_rest=True)
-PQ_ANNA, PQ_BERND, PQ_FRITZ = (person(n, 0, PQ) for n in ("Anna", "Bernd", "Fritz"))
+PQ_ANNA, PQ_BERND, PQ_FRITZ = (pq_person(name) for name in ("Anna", "Bernd", "Fritz"))
 
 
 def pq_ward() -> Log:
@@ -400,7 +401,7 @@ def test_pq_at_rest_begins_when_every_member_and_the_epoch_have_pq_keys() -> Non
     """R-LOG-21: the policy says nothing that the keys do not keep."""
     log = begin(founding([ANNA], [CLARA]))
     want = SetPolicy(replace(log.state.policy, pq_at_rest=True))
-    new_anna, new_clara = person("Anna", 1, PQ), person("Clara", 1, PQ)
+    new_anna, new_clara = pq_person("Anna", 1), pq_person("Clara", 1)
     log.say(rekey(log.state, new_anna), ANNA, new_anna)
     with refused("log.not-allowed", Reason.PQ_REQUIRED):
         log.say(want, new_anna)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 
 import pytest
@@ -25,7 +25,10 @@ from twinlock.core.membership import (
     Op,
     Policy,
     Reason,
+    RecoveryBegin,
+    RecoveryCancel,
     Remove,
+    Restate,
     Role,
     SetAdmins,
     SetColumn,
@@ -84,6 +87,16 @@ def person(name: str, generation: int = 0, kem: Kem = Kem.DHKEM_P256) -> Person:
     kem_key = kem_key_from_seed(kem, seed(f"kem {name} {generation}"))
     member_id = hashlib.sha256(name.encode()).digest()[:16]
     return Person(Member(member_id, name, kem, kem_key.public, signing.public), signing, kem_key)
+
+
+@cache
+def pq_person(name: str, generation: int = 0) -> Person:
+    return stating(person(name, generation, PQ), "pq-at-rest")
+
+
+def stating(one: Person, *traits: str) -> Person:
+    """The same person, who states this about the ways in."""
+    return replace(one, member=replace(one.member, traits=frozenset(traits)))
 
 
 @cache
@@ -198,7 +211,8 @@ def ward(admin_k: int = 1) -> Log:
 
 def rekey(state: GroupState, new: Person) -> MemberRekey:
     member = new.member
-    return MemberRekey(member.kem, member.kem_public, member.signing_public, next_key(state))
+    keys = member.kem, member.kem_public, member.signing_public
+    return MemberRekey(*keys, next_key(state), member.traits)
 
 
 def every_op(state: GroupState) -> dict[str, Op]:
@@ -213,6 +227,16 @@ def every_op(state: GroupState) -> dict[str, Op]:
         "set-column": SetColumn("patient", "diagnosis", ColumnState.LEGACY),
         "set-admins": SetAdmins(frozenset({ANNA.id, BERND.id, CLARA.id}), state.admin_k),
         "new-epoch": NewEpoch(next_key(state)),
+    }
+
+
+def every_own_op() -> dict[str, Op]:
+    """One operation of each kind that a member says alone and that brings no key."""
+    digest = hashlib.sha256(b"recovery request").digest()
+    return {
+        "restate": Restate(frozenset({"pq-at-rest"})),
+        "recovery-begin": RecoveryBegin(CLARA.id, digest),
+        "recovery-cancel": RecoveryCancel(digest),
     }
 
 

@@ -15,7 +15,10 @@ from twinlock.core.membership import (
     NewEpoch,
     Op,
     Policy,
+    RecoveryBegin,
+    RecoveryCancel,
     Remove,
+    Restate,
     SetAdmins,
     SetColumn,
     SetIdentity,
@@ -59,17 +62,38 @@ def describe_op(op: Op, names: Mapping[bytes, str]) -> str:
             people = ", ".join(f"{member.name} ({role.value})" for member, role in op.members)
             return f"founded {op.name} with {people}; {_signing(op.admin_k)}; {policy(op.policy)}"
         case Add(member, role):
-            return f"added {member.name} as {role.value}"
+            states = f", who states {stated(member.traits)}" if member.traits else ""
+            return f"added {member.name} as {role.value}{states}"
         case Remove(member_id, epoch_key):
             return f"removed {_name(names, member_id)}; epoch {epoch_key.number} began"
         case Leave(epoch_key):
             return f"left; epoch {epoch_key.number} began"
         case NewEpoch(epoch_key):
             return f"began epoch {epoch_key.number}"
-        case MemberRekey():
-            return f"took new keys; epoch {op.epoch_key.number} began"
+        case Restate() | MemberRekey() | RecoveryBegin() | RecoveryCancel():
+            return _describe_own(op, names)
         case _:
             return _describe_setting(op, names)
+
+
+def _describe_own(
+    op: Restate | MemberRekey | RecoveryBegin | RecoveryCancel, names: Mapping[bytes, str]
+) -> str:
+    match op:
+        case Restate(traits):
+            return f"states {stated(traits)}"
+        case MemberRekey():
+            began = f"epoch {op.epoch_key.number} began"
+            return f"took new keys, states {stated(op.traits)}; {began}"
+        case RecoveryBegin(member_id, digest):
+            return f"began the recovery {digest.hex()[:16]} of {_name(names, member_id)}"
+        case RecoveryCancel(digest):
+            return f"cancelled the recovery {digest.hex()[:16]}"
+
+
+def stated(traits: frozenset[str]) -> str:
+    """Return what a member states about the own ways in, in words."""
+    return ", ".join(sorted(traits)) or "nothing"
 
 
 def _describe_setting(
@@ -103,6 +127,7 @@ def policy(value: Policy) -> str:
     ]
     said += ["a click for each release"] if value.click_each else []
     said += ["quantum-safe at rest"] if value.pq_at_rest else []
+    said += [f"takes {trait}" for trait in sorted(value.exceptions)]
     return ", ".join(said)
 
 
@@ -114,6 +139,7 @@ def policy_facts(value: Policy) -> dict[str, Any]:
         "budget_per_hour": value.budget_per_hour,
         "click_each": value.click_each,
         "pq_at_rest": value.pq_at_rest,
+        "exceptions": sorted(value.exceptions),
     }
 
 

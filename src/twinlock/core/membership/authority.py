@@ -18,13 +18,16 @@ from twinlock.core.membership.ops import (
     Leave,
     MemberRekey,
     Op,
+    RecoveryBegin,
+    RecoveryCancel,
+    Restate,
     SetColumn,
     SetPolicy,
 )
 from twinlock.core.membership.policy import Policy
 from twinlock.errors import DataError
 
-_OWN_OPS: Final = (Found, Leave, MemberRekey)
+_OWN_OPS: Final = (Found, Leave, MemberRekey, Restate, RecoveryBegin, RecoveryCancel)
 """What one person says for himself; everything else is said by admins."""
 
 

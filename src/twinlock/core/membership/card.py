@@ -1,7 +1,8 @@
 """Member cards: what a newcomer shows an admin, signed with the key that it names.
 
-card        = CBOR ["twinlock/v1/member-card", deployment_id, member_id, name, kem_id,
-                    kem_public, signing_public, invitation_id or b"", join_tag or b""]
+card        = CBOR ["twinlock/v2/member-card", deployment_id, member_id, name, kem_id,
+                    kem_public, signing_public, [trait, ...], invitation_id or b"",
+                    join_tag or b""]
 signed card = CBOR ["twinlock/v1/member-card-signed", card, signature]
 """
 
@@ -19,7 +20,7 @@ from twinlock.errors import CallerError, DataError
 
 MAX_CARD_SIZE: Final = 8192
 
-_CARD: Final = "twinlock/v1/member-card"
+_CARD: Final = "twinlock/v2/member-card"
 _SIGNED: Final = "twinlock/v1/member-card-signed"
 
 
@@ -81,7 +82,7 @@ class MemberCard:
         Raises DataError ``format.*``, ``key.malformed`` or ``member.card-invalid``.
         """
         _, card, signature = cbor.decode_labelled(data, _SIGNED, 3, max_size=MAX_CARD_SIZE)
-        decoded = cls._from_items(cbor.decode_labelled(cbor.take_bytes(card), _CARD, 9))
+        decoded = cls._from_items(cbor.decode_labelled(cbor.take_bytes(card), _CARD, 10))
         signing_public = decoded.member.signing_public
         try:
             primitives.verify(signing_public, card, cbor.take_bytes(signature, wire.SIGNATURE_SIZE))

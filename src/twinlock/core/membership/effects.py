@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import assert_never
 
@@ -17,7 +18,10 @@ from twinlock.core.membership.ops import (
     Leave,
     MemberRekey,
     NewEpoch,
+    RecoveryBegin,
+    RecoveryCancel,
     Remove,
+    Restate,
     SetAdmins,
     SetColumn,
     SetIdentity,
@@ -26,6 +30,7 @@ from twinlock.core.membership.ops import (
 )
 from twinlock.core.membership.policy import Policy
 from twinlock.core.membership.state import Epoch, Membership
+from twinlock.core.membership.traits import EXCEPTIONS, PQ_AT_REST
 from twinlock.core.primitives import Kem
 
 
@@ -68,6 +73,10 @@ def perform(draft: Draft, signed: SignedEntry) -> None:
             _begin_epoch(draft, signed, epoch_key)
         case MemberRekey() as op:
             _rekey(draft, signed, op)
+        case Restate(traits):
+            _restate(draft, entry.actor_id, traits)
+        case RecoveryBegin() | RecoveryCancel():
+            pass  # A notice to the members' agents; the group stays as it is.
         case _:
             _set(draft, entry.op)
 
@@ -110,12 +119,23 @@ def _go(draft: Draft, signed: SignedEntry, member_id: bytes, epoch_key: EpochKey
 def _rekey(draft: Draft, signed: SignedEntry, op: MemberRekey) -> None:
     entry, old = signed.entry, draft.members[signed.entry.actor_id]
     member = replace(
-        old.member, kem=op.kem, kem_public=op.kem_public, signing_public=op.signing_public
+        old.member,
+        kem=op.kem,
+        kem_public=op.kem_public,
+        signing_public=op.signing_public,
+        traits=op.traits,
     )
     draft.retire_keys(old.member, entry.seq)
     _require_fresh_keys(draft, member)
     draft.put_member(replace(old, member=member, keys_seq=entry.seq, keys_hash=signed.entry_hash))
     _begin_epoch(draft, signed, op.epoch_key)
+
+
+def _restate(draft: Draft, member_id: bytes, traits: frozenset[str]) -> None:
+    membership = draft.members[member_id]
+    member = replace(membership.member, traits=traits)
+    _require_floors(draft.policy, [member])
+    draft.put_member(replace(membership, member=member))
 
 
 def _begin_epoch(draft: Draft, signed: SignedEntry, key: EpochKey) -> None:
@@ -143,16 +163,16 @@ def _set_admins(draft: Draft, op: SetAdmins) -> None:
 
 
 def _set_policy(draft: Draft, policy: Policy) -> None:
-    if policy.pq_at_rest and not draft.policy.pq_at_rest:
-        for membership in draft.members.values():
-            _require_kem(policy, membership.member.kem)
+    before = draft.policy
+    if policy.pq_at_rest > before.pq_at_rest or not before.exceptions <= policy.exceptions:
         _require_kem(policy, draft.epochs[len(draft.epochs)].kem)
+        _require_floors(policy, [membership.member for membership in draft.members.values()])
     draft.policy = policy
 
 
 def _require_fresh_keys(draft: Draft, member: Member) -> None:
     """A key has one member and one use: so k signatures are k members', and none returns."""
-    _require_kem(draft.policy, member.kem)
+    _require_floors(draft.policy, [member])
     if member.kem_kid == member.signing_kid:
         raise NotAllowedError(Reason.KEY_IN_USE)
     for kid in kids_of(member):
@@ -160,6 +180,16 @@ def _require_fresh_keys(draft: Draft, member: Member) -> None:
             raise NotAllowedError(Reason.KEY_IN_USE)
         if kid in draft.retired:
             raise NotAllowedError(Reason.KEY_RETIRED)
+
+
+def _require_floors(policy: Policy, members: Sequence[Member]) -> None:
+    """What the policy asks of members' keys and of what they state about their ways in."""
+    for member in members:
+        _require_kem(policy, member.kem)
+    if policy.pq_at_rest and not all(PQ_AT_REST in member.traits for member in members):
+        raise NotAllowedError(Reason.PQ_NOT_STATED)
+    if any((member.traits & EXCEPTIONS) - policy.exceptions for member in members):
+        raise NotAllowedError(Reason.NOT_EXCEPTED)
 
 
 def _require_kem(policy: Policy, kem: Kem) -> None:

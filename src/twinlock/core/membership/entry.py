@@ -1,6 +1,6 @@
 """Entries of the membership log as bytes: encoding, signatures, heads.
 
-    entry      = CBOR ["twinlock/v1/log", deployment_id, group_id, seq, prev, op, body,
+    entry      = CBOR ["twinlock/v2/log", deployment_id, group_id, seq, prev, op, body,
                        actor member_id, actor kid, time]
     signatures = CBOR [[member_id, kid, signature], ...]     the actor's first, the rest ascending
     entry hash = SHA-256(entry)                              known before anybody signs
@@ -29,7 +29,7 @@ MAX_ENTRY_SIZE: Final = cbor.MAX_SIZE
 MAX_SIGNED_SIZE: Final = MAX_ENTRY_SIZE + 200 * wire.MAX_ADMINS
 NO_PREV: Final = bytes(wire.HASH_SIZE)
 
-_ENTRY: Final = "twinlock/v1/log"
+_ENTRY: Final = "twinlock/v2/log"
 _SIGNED: Final = "twinlock/v1/log-signed"
 
 

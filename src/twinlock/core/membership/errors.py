@@ -30,6 +30,8 @@ class Reason(StrEnum):
     EPOCH_KEY_REUSED = "epoch-key-reused"
     ADMIN_K_LOWERED = "admin-k-lowered"
     PQ_REQUIRED = "pq-required"
+    PQ_NOT_STATED = "pq-not-stated"
+    NOT_EXCEPTED = "not-excepted"
 
 
 _REASONS = {
@@ -49,6 +51,8 @@ _REASONS = {
     Reason.EPOCH_KEY_REUSED: "an earlier epoch had this group key",
     Reason.ADMIN_K_LOWERED: "the number of admins who must sign may only be raised",
     Reason.PQ_REQUIRED: "the group's policy asks for MLKEM768-X25519 keys",
+    Reason.PQ_NOT_STATED: "the group's policy asks every member to state pq-at-rest",
+    Reason.NOT_EXCEPTED: "a member states what the group's policy makes no exception for",
 }
 
 

@@ -8,6 +8,7 @@ from typing import Any, Self
 
 from twinlock.core import cbor, primitives
 from twinlock.core.membership import wire
+from twinlock.core.membership.traits import TRAITS, require_traits, take_words
 from twinlock.core.primitives import Kem
 
 
@@ -22,8 +23,9 @@ class Role(StrEnum):
 class Member:
     """One member. ``member_id``: 16 bytes. ``kem_public``: RFC 9180 serialization for ``kem``.
 
-    ``signing_public``: 65-byte uncompressed P-256 point. Raises CallerError ``member.name`` or
-    ``log.size``, DataError ``key.malformed``.
+    ``signing_public``: 65-byte uncompressed P-256 point. ``traits``: what the member states about
+    the own ways in (traits.py). Raises CallerError ``member.name``, ``log.size`` or ``log.trait``,
+    DataError ``key.malformed``.
     """
 
     member_id: bytes
@@ -31,12 +33,14 @@ class Member:
     kem: Kem
     kem_public: bytes
     signing_public: bytes
+    traits: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         wire.require_size("member id", self.member_id, wire.ID_SIZE)
         wire.require_name(self.name)
         primitives.check_kem_public(self.kem, self.kem_public)
         primitives.check_signing_public(self.signing_public)
+        require_traits(self.traits)
 
     @property
     def kem_kid(self) -> bytes:
@@ -50,12 +54,13 @@ class Member:
 
     def items(self) -> list[Any]:
         """Return the array that stands for this member in an entry."""
-        return [self.member_id, self.name, int(self.kem), self.kem_public, self.signing_public]
+        keys = [int(self.kem), self.kem_public, self.signing_public]
+        return [self.member_id, self.name, *keys, sorted(self.traits)]
 
     @classmethod
     def from_items(cls, value: Any) -> Self:
         """Read what ``items`` returned. Raises ``format.malformed`` or ``key.malformed``."""
-        member_id, name, kem, kem_public, signing_public = wire.take_items(value, 5)
+        member_id, name, kem, kem_public, signing_public, traits = wire.take_items(value, 6)
         with wire.decoding():
             return cls(
                 cbor.take_bytes(member_id, wire.ID_SIZE),
@@ -63,6 +68,7 @@ class Member:
                 wire.take_kem(kem),
                 cbor.take_bytes(kem_public),
                 cbor.take_bytes(signing_public),
+                take_words(traits, TRAITS),
             )
 
 

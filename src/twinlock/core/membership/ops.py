@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from twinlock.core.membership import errors, wire
+from twinlock.core.membership.own_ops import Notice, RecoveryBegin, RecoveryCancel, Restate
 from twinlock.core.membership.people_ops import (
     Add,
     EpochKey,
@@ -35,8 +36,12 @@ __all__ = [
     "Leave",
     "MemberRekey",
     "NewEpoch",
+    "Notice",
     "Op",
+    "RecoveryBegin",
+    "RecoveryCancel",
     "Remove",
+    "Restate",
     "SetAdmins",
     "SetColumn",
     "SetIdentity",
@@ -52,6 +57,8 @@ Op = (
     | Leave
     | NewEpoch
     | MemberRekey
+    | Restate
+    | Notice
     | SetAdmins
     | SetWriters
     | SetIdentity
@@ -66,6 +73,9 @@ _READERS: Final[dict[str, Callable[[Any], Op]]] = {
     Leave.NAME: Leave.from_body,
     NewEpoch.NAME: NewEpoch.from_body,
     MemberRekey.NAME: MemberRekey.from_body,
+    Restate.NAME: Restate.from_body,
+    RecoveryBegin.NAME: RecoveryBegin.from_body,
+    RecoveryCancel.NAME: RecoveryCancel.from_body,
     SetAdmins.NAME: SetAdmins.from_body,
     SetWriters.NAME: SetWriters.from_body,
     SetIdentity.NAME: SetIdentity.from_body,

@@ -9,6 +9,7 @@ from twinlock.core import cbor, primitives
 from twinlock.core.membership import wire
 from twinlock.core.membership.member import Member, Role, take_role
 from twinlock.core.membership.policy import Policy
+from twinlock.core.membership.traits import TRAITS, require_traits, take_words
 from twinlock.core.primitives import Kem
 from twinlock.errors import CallerError
 
@@ -180,32 +181,38 @@ class NewEpoch:
 
 @dataclass(frozen=True, slots=True)
 class MemberRekey:
-    """The actor's new keys and the next epoch. Signed with the old signing key and the new one."""
+    """The actor's new keys, what they are guarded by, and the next epoch.
+
+    Signed with the old signing key and the new one.
+    """
 
     NAME: ClassVar = "member-rekey"
     kem: Kem
     kem_public: bytes
     signing_public: bytes
     epoch_key: EpochKey
+    traits: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         primitives.check_kem_public(self.kem, self.kem_public)
         primitives.check_signing_public(self.signing_public)
+        require_traits(self.traits)
 
     def body(self) -> list[Any]:
         """Return the body's items."""
         keys = [int(self.kem), self.kem_public, self.signing_public]
-        return [*keys, *self.epoch_key.items()]
+        return [*keys, sorted(self.traits), *self.epoch_key.items()]
 
     @classmethod
     def from_body(cls, body: Any) -> MemberRekey:
         """Read a body. Raises ``format.malformed`` or ``key.malformed``."""
-        kem, kem_public, signing_public, *epoch_key = wire.take_items(body, 6)
+        kem, kem_public, signing_public, traits, *epoch_key = wire.take_items(body, 7)
         return cls(
             wire.take_kem(kem),
             cbor.take_bytes(kem_public),
             cbor.take_bytes(signing_public),
             EpochKey.from_items(epoch_key),
+            take_words(traits, TRAITS),
         )
 
 

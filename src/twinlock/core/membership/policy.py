@@ -8,6 +8,7 @@ from typing import Any, Self
 
 from twinlock.core import cbor
 from twinlock.core.membership import wire
+from twinlock.core.membership.traits import EXCEPTIONS, take_words
 from twinlock.core.ports import OuterSuite
 from twinlock.errors import CallerError
 
@@ -35,7 +36,9 @@ class Policy:
     ``outer_suites``: the accepted outer locks, at least one. ``budget_per_hour``: DEKs that an
     agent releases by itself within an hour (0: every one needs a click; None: no limit).
     ``click_each``: every record needs a click of its own. ``pq_at_rest``: member keys and group
-    keys are MLKEM768-X25519; whether the outer lock is quantum-safe is for ``outer_suites`` to say.
+    keys are MLKEM768-X25519, and every member states the trait of that name; whether the outer lock
+    is quantum-safe is for ``outer_suites`` to say. ``exceptions``: the traits, of those that need
+    one, with which members are taken all the same.
     Raises CallerError ``policy.invalid``.
     """
 
@@ -45,6 +48,7 @@ class Policy:
     click_each: bool = False
     pq_at_rest: bool = False
     author: str = AUTHOR_SIGNATURE
+    exceptions: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         if not self.outer_suites:
@@ -53,6 +57,8 @@ class Policy:
             raise _invalid("names an author check that this version does not know")
         if self.budget_per_hour is not None and not 0 <= self.budget_per_hour <= MAX_BUDGET:
             raise _invalid("has a budget out of range")
+        if not self.exceptions <= EXCEPTIONS:
+            raise _invalid("makes an exception that this version does not know")
 
     def lowers(self, other: Policy) -> frozenset[str]:
         """Return the names of the floors that going from this policy to ``other`` would lower."""
@@ -62,6 +68,7 @@ class Policy:
             "budget_per_hour": _budget(other) > _budget(self),
             "click_each": self.click_each and not other.click_each,
             "pq_at_rest": self.pq_at_rest and not other.pq_at_rest,
+            "exceptions": not other.exceptions <= self.exceptions,
         }
         return frozenset(name for name, lower in lowered.items() if lower)
 
@@ -78,12 +85,13 @@ class Policy:
             self.budget_per_hour,
             self.click_each,
             self.pq_at_rest,
+            sorted(self.exceptions),
         ]
 
     @classmethod
     def from_items(cls, value: Any) -> Self:
         """Read what ``items`` returned. Raises ``format.malformed``."""
-        suites, author, placement, budget, click_each, pq_at_rest = wire.take_items(value, 6)
+        suites, author, placement, budget, click_each, pq, exceptions = wire.take_items(value, 7)
         with wire.decoding():
             return cls(
                 outer_suites=_take_suites(suites),
@@ -91,7 +99,8 @@ class Policy:
                 agent_placement=_take_placement(placement),
                 budget_per_hour=None if budget is None else cbor.take_uint(budget),
                 click_each=wire.take_bool(click_each),
-                pq_at_rest=wire.take_bool(pq_at_rest),
+                pq_at_rest=wire.take_bool(pq),
+                exceptions=take_words(exceptions, EXCEPTIONS),
             )
 
 
@@ -115,5 +124,7 @@ def _take_placement(value: Any) -> AgentPlacement:
 
 def _invalid(why: str) -> CallerError:
     return CallerError(
-        "policy.invalid", f"This policy {why}.", hint="Look at its suites, author and budget."
+        "policy.invalid",
+        f"This policy {why}.",
+        hint="Look at its suites, author, budget and exceptions.",
     )

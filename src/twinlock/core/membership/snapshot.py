@@ -20,7 +20,7 @@ from twinlock.core.membership.state import Epoch, GroupState, Membership
 MAX_STATE_SIZE: Final = 1 << 28
 """100,000 members with MLKEM768-X25519 keys fit."""
 
-_LABEL: Final = "twinlock/v2/log-state"
+_LABEL: Final = "twinlock/v3/log-state"
 _SEQ_SIZE: Final = wire.ID_SIZE + 8
 
 
