@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 from attacks.people import Insider
 from attacks.powers import DatabaseWriter
@@ -18,6 +20,9 @@ from twinlock.server import setup
 from twinlock.server.config import Config, accept_suites
 from twinlock.server.groups import Group
 from twinlock.store.sql import SqlStore
+
+HARDENING_KEYS: Final = 2
+"""Two buckets, so that a password can move from one key to another."""
 
 
 @contextmanager
@@ -56,6 +61,8 @@ def _found(folder: Path, token_place: TokenPlace, store_url: str) -> World:
         token = setup.connect_token(draft)
         suites = setup.outer_suites(SUITES, token)
         config = setup.found_deployment(draft, store, token, suites=suites, rsa_bits=2048)
+        for add in (*(setup.add_hardening_key,) * HARDENING_KEYS, setup.add_verifier_key):
+            add(store, token, config, now=int(time.time()))
         token.close()
     setup.create_writer_key(config.writer_key)
     (folder / "files").mkdir()

@@ -72,6 +72,11 @@ class Trial:
     attempts: Counter[str] = field(default_factory=Counter)
     broken: Counter[str] = field(default_factory=Counter)
     refused: Counter[tuple[str, str]] = field(default_factory=Counter)
+    measured: dict[str, str] = field(default_factory=dict)
+
+    def measure(self, what: str, value: str) -> None:
+        """Report a measurement with its unit. Machines differ, so that none decides anything."""
+        self.measured[what] = value
 
     @contextmanager
     def attempt(self, kind: str, *refusals: str) -> Iterator[Attempt]:
@@ -215,6 +220,7 @@ class Result:
     seconds: float
     error: str = ""
     not_run: str = ""
+    measured: tuple[tuple[str, str], ...] = ()
 
     @classmethod
     def left_out(cls, id: str, on: str, why: str) -> Result:
@@ -246,4 +252,5 @@ class Result:
             "mutation": "; ".join(mutation.text for mutation in self.attack.mutations),
             "seconds": round(self.seconds, 2),
             **({"not_run": self.not_run} if self.not_run else {}),
+            **({"measured": dict(self.measured)} if self.measured else {}),
         }

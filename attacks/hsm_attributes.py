@@ -89,7 +89,7 @@ class _Key:
     databases=False,
 )
 def hsm_change_keys(world: World, trial: Trial) -> None:
-    """Identity, log, audit, both wrapping keys, and a live transport key."""
+    """Every long-lived key of the deployment, and a live transport key."""
     live_token(world).generate_transport_key()
     with interface(world) as api:
         own = _own_wrapping_keys(api)
@@ -110,6 +110,8 @@ def _keys(world: World, api: Interface) -> Iterator[_Key]:
         KeyRole.IDENTITY: frozenset({Cka.SIGN}),
         KeyRole.LOG: frozenset({Cka.SIGN}),
         KeyRole.AUDIT: frozenset({Cka.SIGN}),
+        KeyRole.HARDENING: frozenset({Cka.DERIVE}),
+        KeyRole.VERIFIER: frozenset({Cka.ENCRYPT, Cka.DECRYPT}),
         OuterSuite.TOKEN_AES: frozenset({Cka.ENCRYPT, Cka.DECRYPT}),
     }
     for entry in world.vault.directory.entries:

@@ -25,7 +25,7 @@ from attacks.hsm_interface import (
 )
 from attacks.hsm_loot import half_open, targets
 from attacks.world import World
-from twinlock.core.ports import OuterSuite, TokenKey
+from twinlock.core.ports import TokenKey
 from twinlock.core.primitives import gcm_seal
 from twinlock.server.sealing import Sealing
 from twinlock.token import keys
@@ -119,15 +119,15 @@ def _in_its_place(token: Pkcs11Token, api: Interface, trial: Trial, key: TokenKe
         if api.create(_outside(token, key)) is None:
             raise LookupError("the token takes no key from outside")
         attempt.says(_taken_up(token, key))
-    if key.suite is not OuterSuite.TOKEN_AES:
+    if not key.symmetric:
         with (
             trial.attempt("a key made anew in the token", *_REFUSALS) as attempt,
             _made(token, api, key),
         ):
             attempt.says(_taken_up(token, key))
         return
-    # Nothing public tells an AES key that was made anew with a value that nobody knows: old records
-    # do not open any more, new ones are as safe as before. A known value must be refused.
+    # Nothing public tells an AES key made anew with a value that nobody knows: what it sealed
+    # does not open any more, new things are as safe as before. A known value must be refused.
     with (
         trial.attempt("the AES key made anew or derived in the token", *_REFUSALS) as attempt,
         _gone_after(api, key),
@@ -173,9 +173,9 @@ def _gone_after(api: Interface, key: TokenKey) -> Iterator[None]:
 def _made(token: Pkcs11Token, api: Interface, key: TokenKey) -> Iterator[None]:
     """A key of one's own, generated in the token with the policy, under the key's id and label."""
     private = _policy(token, key)
-    public = long_lived_public(key.suite, key.kid, _label(key))
+    public = long_lived_public(key.suite, key.kid, _label(key), key.role)
     with _gone_after(api, key):
-        if key.suite is OuterSuite.TOKEN_AES:
+        if key.symmetric:
             api.generate(Ckm.AES_KEY_GEN, {Cka.VALUE_LEN: 32, **private})
         else:
             with token.pool.main() as login:
@@ -188,7 +188,7 @@ def _made(token: Pkcs11Token, api: Interface, key: TokenKey) -> Iterator[None]:
 
 def _outside(token: Pkcs11Token, key: TokenKey) -> Attributes:
     """A key of known value, with the policy's attributes."""
-    if key.suite is OuterSuite.TOKEN_AES:
+    if key.symmetric:
         return {Cka.VALUE: _DATA, **_policy(token, key)}
     if key.suite is None:
         scalar = ec.generate_private_key(ec.SECP256R1()).private_numbers().private_value

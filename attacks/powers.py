@@ -33,6 +33,8 @@ from twinlock.store.sql import SqlStore
 
 VALUES: Final = "clinic_values"
 """The application's own table for self-contained values: place, sealed."""
+ACCOUNTS: Final = "clinic_accounts"
+"""The application's own table of who signs in: name, kind of what is kept, value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,12 @@ class DatabaseWriter:
             kind = "bytea" if connection.dialect.name == "postgresql" else "blob"
             connection.execute(
                 text(f"create table {VALUES} (place varchar primary key, sealed {kind} not null)")
+            )
+            connection.execute(
+                text(
+                    f"create table {ACCOUNTS} (name varchar not null, kind varchar not null, "
+                    f"value {kind} not null, primary key (name, kind))"
+                )
             )
         self._metadata.reflect(self._engine)
 

@@ -87,6 +87,7 @@ class Runner:
             tuple(sorted({refusal for trial in weak for refusal in trial.refused})),
             time.monotonic() - began,
             error,
+            measured=tuple(real.measured.items()),
         )
 
     def _try(

@@ -37,6 +37,8 @@ def print_table(results: Sequence[Result]) -> None:
                 f"    {name:<42}{store:<12}{row.attempts:>9}{row.broken:>8}"
                 f"{row.broken_when_mutated:>14}{flag}"
             )
+            for what, value in row.measured:
+                print(f"        {what}: {value}")
     run = [result for result in results if not result.not_run]
     failed = [result for result in run if not result.ok]
     tried = sum(result.attempts for result in run)

@@ -139,6 +139,15 @@ def test_a_report_names_claim_attack_and_mutation(monkeypatch: pytest.MonkeyPatc
     }
 
 
+def test_measurements_are_reported_and_decide_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(harness.REGISTRY, "any", made())
+    trial = Trial(weakened=False)
+    trial.measure("guesses", "12 a second")
+    measured = result(measured=tuple(trial.measured.items()))
+    assert measured.report()["measured"] == {"guesses": "12 a second"}
+    assert measured.ok
+
+
 class Defended:
     @staticmethod
     def check() -> str:
