@@ -19,13 +19,13 @@ from twinlock.core.enrolment import enrol, unlock
 from twinlock.core.factors import Place
 from twinlock.core.factors.device_key import DeviceKeyFactor
 from twinlock.core.factors.recovery_code import (
-    ALPHABET,
     RecoveryCodeFactor,
     new_recovery_code,
     print_recovery_code,
     read_recovery_code,
 )
 from twinlock.core.primitives import Kem
+from twinlock.core.printed import ALPHABET
 from twinlock.core.secret import Secret
 from twinlock.errors import CallerError, DataError
 from vectors.form import OK, load_all
