@@ -35,7 +35,7 @@ def judged(peer: Peer, given: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_every_log_of_the_membership_tests_is_judged_alike(peer: Peer, tmp_path: Path) -> None:
-    """R-LOG-1 to R-LOG-28, R-LOG-33 to R-LOG-35, R-VEC-2: states are equal byte for byte."""
+    """R-LOG-1 to R-LOG-28, R-LOG-33 to R-LOG-42, R-VEC-2: states are equal byte for byte."""
     logs = recorded_logs(tmp_path)
     ends = Counter(log["outcome"].get("code", "accepted") for log in logs)
     assert len(ends) > 8, ends

@@ -1,4 +1,4 @@
-"""What an admin's agent does to a group: it builds, signs and seals; the server only stores.
+"""What a member's agent does to a group: it builds, signs and seals; the server only stores.
 
 Every verb returns a ``Proposal`` for the server. Nothing changes in the agent until the entry comes
 back through ``Agent.follow``.
@@ -23,10 +23,13 @@ from twinlock.core.membership import (
     Leave,
     Member,
     MemberCard,
+    MemberRekey,
     NewEpoch,
+    Notice,
     Op,
     Policy,
     Remove,
+    Restate,
     Role,
     SetAdmins,
     SetColumn,
@@ -157,9 +160,7 @@ class GroupAdmin:
         group = self._group(group_id)
         signed = self._sign(group, Add(shown.member, role))
         after = apply(group, signed)
-        known = self.state.groups[group_id]
-        seeds = {number: self.group_keys.seed(known, number) for number in group.epochs}
-        proposal = self._proposal(after, signed, seeds, [shown.member])
+        proposal = self._proposal(after, signed, self._seeds(group_id), [shown.member])
         self.state.issued.pop(shown.invitation_id, None)
         self.save()
         return proposal
@@ -184,6 +185,37 @@ class GroupAdmin:
         group = self._group(group_id)
         seed, epoch_key = self._next_epoch(group)
         return self._epoch_proposal(group, NewEpoch(epoch_key), seed, ())
+
+    # --- what a member says alone --------------------------------------------------------------
+
+    def restate(self, group_id: bytes, traits: Iterable[str]) -> Proposal:
+        """State what this member's ways in are now. Raises ``log.trait`` or ``log.not-allowed``."""
+        return self._own(group_id, Restate(frozenset(traits)))
+
+    def notify(self, group_id: bytes, notice: Notice) -> Proposal:
+        """Tell the group's members about a recovery; the group stays as it is."""
+        return self._own(group_id, notice)
+
+    def rekey(self, group_id: bytes, new_keys: MemberKeys, traits: Iterable[str] = ()) -> Proposal:
+        """Give this member other keys in a group, with the next epoch, in one entry.
+
+        ``traits`` are those of the enrolments that hold the new seed. Every epoch's group key is
+        sealed to the new key, so that what was sealed before stays readable; the next one's to
+        everybody. This agent goes on with the old keys until it is unlocked with the new ones.
+        Raises ``log.trait``, ``log.not-allowed``, ``group.key-missing``.
+        """
+        group = self._group(group_id)
+        seed, epoch_key = self._next_epoch(group)
+        kem, signing = new_keys.kem, new_keys.signing
+        op = MemberRekey(kem.kem, kem.public, signing.public, epoch_key, frozenset(traits))
+        signed = add_signature(self._sign(group, op), signing, self.state.member_id)
+        after = apply(group, signed)
+        others = {i: m.member for i, m in after.members.items()}
+        own = others.pop(self.state.member_id)
+        begun, entry_hash = {epoch_key.number: seed}, signed.entry_hash
+        keys = self._sealed(after, entry_hash, self._seeds(group_id) | begun, [own])
+        keys += self._sealed(after, entry_hash, begun, others.values())
+        return Proposal(signed.encode(), keys)
 
     # --- rules -------------------------------------------------------------------------------
 
@@ -222,6 +254,13 @@ class GroupAdmin:
 
     def _plain(self, group_id: bytes, op: Op) -> Proposal:
         return Proposal(self._sign(self._group(group_id), op).encode())
+
+    def _own(self, group_id: bytes, op: Op) -> Proposal:
+        """What no admin has to sign is checked at once."""
+        group = self._group(group_id)
+        signed = self._sign(group, op)
+        apply(group, signed)
+        return Proposal(signed.encode())
 
     def _sign(self, group: GroupState, op: Op) -> SignedEntry:
         entry = next_entry(group, op, actor_id=self.state.member_id, time=self.clock())
@@ -266,6 +305,11 @@ class GroupAdmin:
                 blob = hpke_seal(member.kem, member.kem_public, info, seed.reveal())
                 sealed.append(SealedKeyFor(epoch, member.member_id, blob))
         return tuple(sealed)
+
+    def _seeds(self, group_id: bytes) -> dict[int, Secret]:
+        """The group keys of all epochs."""
+        known = self.state.groups[group_id]
+        return {number: self.group_keys.seed(known, number) for number in known.state.epochs}
 
     def _next_epoch(self, group: GroupState) -> tuple[Secret, EpochKey]:
         kem = group.current_epoch.kem
