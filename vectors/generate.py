@@ -16,6 +16,7 @@ from vectors import (
     factors,
     hardening,
     opening,
+    passkey,
     recovery_code,
     scram,
     smart_card,
@@ -36,6 +37,7 @@ def all_vectors(recording: Recording) -> Iterator[Vector]:
     yield from hardening.vectors()
     yield from recovery_code.vectors()
     yield from smart_card.vectors()
+    yield from passkey.vectors()
     yield from scram.vectors()
 
 

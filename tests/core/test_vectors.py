@@ -45,7 +45,7 @@ from twinlock.core.scram.verifier import parse_verifier
 from twinlock.core.secret import Secret
 from twinlock.core.statements import Statement, verify_directory, verify_transport
 from twinlock.errors import DataError, TwinlockError, not_authentic
-from vectors import hardening, smart_card
+from vectors import hardening, passkey, smart_card
 from vectors.form import OK, load_all
 from vectors.generate import all_vectors
 from vectors.recording import Recording
@@ -308,6 +308,11 @@ def unlock_smart_card(given: Given) -> Given:
     return _keys_of(unlock(decode_enrolment(b(given["enrolment"])), [card]))
 
 
+def unlock_passkey(given: Given) -> Given:
+    factor = passkey.factor(b(given["cred_random"]))
+    return _keys_of(unlock(decode_enrolment(b(given["enrolment"])), [factor]))
+
+
 def _keys_of(keys: MemberKeys) -> Given:
     return {
         "kem_public": keys.kem.public.hex(),
@@ -403,6 +408,7 @@ OPERATIONS = {
     "unlock-recovery-code": unlock_recovery_code,
     "read-recovery-code": read_code,
     "unlock-smart-card": unlock_smart_card,
+    "unlock-passkey": unlock_passkey,
     "unlock-enrolment": unlock_enrolment,
     "decode-key-file": decode_key,
     "parse-deployment-card": parse_card,
