@@ -13,7 +13,7 @@ from typing import Any
 from tests.web.peer import Peer, PeerRefusedError
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-MODULES = ("authority", "chain", "columns", "member", "policy", "rules", "state")
+MODULES = ("authority", "chain", "columns", "member", "policy", "rules", "state", "traits")
 
 
 def recorded_logs(folder: Path) -> list[dict[str, Any]]:

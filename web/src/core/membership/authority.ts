@@ -8,6 +8,15 @@ import { loweredFloors } from "./policy.ts";
 import { badSignature, NotAllowedError, policyLowered } from "./refused.ts";
 import { columnKey, type GroupState } from "./state.ts";
 
+/** What one member says alone, with one signature. */
+const OWN_OPS: ReadonlySet<Op["name"]> = new Set([
+  "found",
+  "leave",
+  "restate",
+  "recovery-begin",
+  "recovery-cancel",
+]);
+
 /** The floors that an operation lowers: those of a policy, and a column's cut-over (R-LOG-13). */
 function floorsLowered(group: GroupState, op: Op): string[] {
   if (op.name === "set-policy") return loweredFloors(group.policy, op.policy);
@@ -38,7 +47,7 @@ export async function checkAuthority(group: GroupState, signed: SignedEntry): Pr
   const { op, actorId } = signed.entry;
   await checkActor(signed, signingKeyOf(group, actorId));
   if (op.name === "member-rekey") return checkNewKey(signed, op);
-  if (op.name === "found" || op.name === "leave") {
+  if (OWN_OPS.has(op.name)) {
     if (signed.signatures.length > 1) throw new NotAllowedError("stray-signature");
     return;
   }

@@ -3,11 +3,12 @@
 import { equal, hex, type Bytes } from "../bytes.ts";
 import { MLKEM768_X25519, type Kem } from "../points.ts";
 import type { SignedEntry } from "./entry.ts";
-import type { Member } from "./member.ts";
+import type { Member, Traits } from "./member.ts";
 import type { EpochKey, Found, MemberInRole, MemberRekey, Op } from "./ops.ts";
 import type { Policy } from "./policy.ts";
 import { brokenChain, lastAdmin, lastOpener, NotAllowedError } from "./refused.ts";
 import { columnKey, GroupState, kidsOf } from "./state.ts";
+import { PQ_AT_REST, unexcepted } from "./traits.ts";
 
 /** Begin a group. Throws `log.not-allowed` or `log.last-admin`. */
 export function found(signed: SignedEntry, op: Found): GroupState {
@@ -47,6 +48,11 @@ export function perform(group: GroupState, signed: SignedEntry): void {
       return beginEpoch(group, signed, op.epochKey);
     case "member-rekey":
       return rekey(group, signed, op);
+    case "restate":
+      return restate(group, actorId, op.traits);
+    case "recovery-begin":
+    case "recovery-cancel":
+      return; // A notice to the members' agents; the group stays as it is.
     default:
       return set(group, op);
   }
@@ -99,6 +105,13 @@ function rekey(group: GroupState, signed: SignedEntry, op: MemberRekey): void {
   beginEpoch(group, signed, op.epochKey);
 }
 
+function restate(group: GroupState, memberId: Bytes, traits: Traits): void {
+  const membership = group.membership(memberId)!;
+  const member = { ...membership.member, traits };
+  requireFloors(group.policy, [member]);
+  group.putMember({ ...membership, member });
+}
+
 function beginEpoch(group: GroupState, signed: SignedEntry, key: EpochKey): void {
   if (key.number !== group.epochs.length + 1) throw new NotAllowedError("epoch-number");
   if (group.epochKeys.has(hex(key.public))) throw new NotAllowedError("epoch-key-reused");
@@ -121,20 +134,32 @@ function setAdmins(group: GroupState, op: Extract<Op, { readonly name: "set-admi
 }
 
 function setPolicy(group: GroupState, policy: Policy): void {
-  if (policy.pqAtRest && !group.policy.pqAtRest) {
-    for (const { member } of group.members.values()) requireKem(policy, member.kem);
+  const dropped = unexcepted(group.policy.exceptions, policy.exceptions);
+  if ((policy.pqAtRest && !group.policy.pqAtRest) || dropped.length > 0) {
     requireKem(policy, group.currentEpoch.kem);
+    requireFloors(policy, [...group.members.values()].map(({ member }) => member));
   }
   group.founding.policy = policy;
 }
 
 /** A key has one member and one use: so k signatures are k members', and none returns. */
 function requireFreshKeys(group: GroupState, member: Member): void {
-  requireKem(group.policy, member.kem);
+  requireFloors(group.policy, [member]);
   if (equal(member.kemKid, member.signingKid)) throw new NotAllowedError("key-in-use");
   for (const kid of kidsOf(member)) {
     if (group.keysInUse.has(kid)) throw new NotAllowedError("key-in-use");
     if (group.retired.has(kid)) throw new NotAllowedError("key-retired");
+  }
+}
+
+/** What the policy asks of members' keys and of what they state (R-LOG-21, R-LOG-38, R-LOG-39). */
+function requireFloors(policy: Policy, members: readonly Member[]): void {
+  for (const member of members) requireKem(policy, member.kem);
+  if (policy.pqAtRest && !members.every(({ traits }) => traits.includes(PQ_AT_REST))) {
+    throw new NotAllowedError("pq-not-stated");
+  }
+  if (members.some(({ traits }) => unexcepted(traits, policy.exceptions).length > 0)) {
+    throw new NotAllowedError("not-excepted");
   }
 }
 

@@ -4,6 +4,7 @@ import type { Bytes } from "../bytes.ts";
 import { takeBytes, takeItems, type Value } from "../cbor.ts";
 import { requireKemPublic, requireSigningPublic, type Kem } from "../points.ts";
 import { keyId } from "../primitives.ts";
+import { takeWords, TRAITS } from "./traits.ts";
 import { ID_SIZE, takeKem, takeName, takeWord } from "./wire.ts";
 
 const ROLES = ["admin", "member"] as const;
@@ -20,9 +21,13 @@ export interface MemberKeysShown {
   readonly signingKid: Bytes;
 }
 
+/** What a member states about the own ways in, ascending. */
+export type Traits = readonly (typeof TRAITS)[number][];
+
 export interface Member extends MemberKeysShown {
   readonly memberId: Bytes;
   readonly name: string;
+  readonly traits: Traits;
 }
 
 /** A writer of the group: its name and the P-256 point that its content is signed by. */
@@ -34,9 +39,10 @@ export interface Writer {
 
 /** Read a member. Throws `format.malformed` or `key.malformed`. */
 export async function takeMember(value: Value | undefined): Promise<Member> {
-  const [memberId, name, ...keys] = takeItems(value, 5);
+  const [memberId, name, kem, kemPublic, signingPublic, traits] = takeItems(value, 6);
   const taken = { memberId: takeBytes(memberId, ID_SIZE), name: takeName(name) };
-  return { ...taken, ...(await takeKeys(keys)) };
+  const keys = await takeKeys([kem!, kemPublic!, signingPublic!]);
+  return { ...taken, ...keys, traits: takeTraits(traits) };
 }
 
 /** Read KEM number, KEM key and signing key. Throws `format.malformed` or `key.malformed`. */
@@ -51,7 +57,13 @@ export async function takeKeys(value: readonly Value[]): Promise<MemberKeysShown
 }
 
 export function memberItems(member: Member): Value[] {
-  return [member.memberId, member.name, member.kem, member.kemPublic, member.signingPublic];
+  const { memberId, name, kem, kemPublic, signingPublic, traits } = member;
+  return [memberId, name, kem, kemPublic, signingPublic, traits];
+}
+
+/** Read what a member states. Throws `format.malformed`. */
+export function takeTraits(value: Value | undefined): Traits {
+  return takeWords(value, TRAITS);
 }
 
 /** Read a writer. Throws `format.malformed` or `key.malformed`. */

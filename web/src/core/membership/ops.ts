@@ -9,10 +9,12 @@ import {
   takeKeys,
   takeMember,
   takeRole,
+  takeTraits,
   takeWriter,
   type Member,
   type MemberKeysShown,
   type Role,
+  type Traits,
   type Writer,
 } from "./member.ts";
 import { takePolicy, type Policy } from "./policy.ts";
@@ -56,8 +58,13 @@ export interface Found {
 }
 
 export type MemberRekey = { readonly name: "member-rekey"; readonly epochKey: EpochKey } & {
-  readonly keys: MemberKeysShown;
+  readonly keys: MemberKeysShown & { readonly traits: Traits };
 };
+
+/** A recovery that members shall know of; it changes nothing (R-LOG-42). */
+export type Notice =
+  | { readonly name: "recovery-begin"; readonly memberId: Bytes; readonly digest: Bytes }
+  | { readonly name: "recovery-cancel"; readonly digest: Bytes };
 
 export type Op =
   | Found
@@ -66,6 +73,8 @@ export type Op =
   | { readonly name: "leave"; readonly epochKey: EpochKey }
   | { readonly name: "new-epoch"; readonly epochKey: EpochKey }
   | MemberRekey
+  | { readonly name: "restate"; readonly traits: Traits }
+  | Notice
   | { readonly name: "set-admins"; readonly admins: readonly Bytes[]; readonly adminK: number }
   | { readonly name: "set-writers"; readonly writers: readonly Writer[] }
   | { readonly name: "set-identity"; readonly fingerprint: Bytes }
@@ -87,12 +96,28 @@ export async function takeOp(name: string, body: Value | undefined): Promise<Op>
     case "new-epoch":
       return { name, epochKey: takeEpochKey(body) };
     case "member-rekey": {
-      const items = takeItems(body, 6);
-      const keys = await takeKeys(items.slice(0, 3));
-      return { name, keys, epochKey: takeEpochKey(items.slice(3)) };
+      const items = takeItems(body, 7);
+      const keys = { ...(await takeKeys(items.slice(0, 3))), traits: takeTraits(items[3]) };
+      return { name, keys, epochKey: takeEpochKey(items.slice(4)) };
     }
     default:
-      return takeSetting(name, body);
+      return takeOwnWord(name, body) ?? takeSetting(name, body);
+  }
+}
+
+/** What a member says alone and that brings no key. */
+function takeOwnWord(name: string, body: Value | undefined): Op | undefined {
+  switch (name) {
+    case "restate":
+      return { name, traits: takeTraits(takeItems(body, 1)[0]) };
+    case "recovery-begin": {
+      const [memberId, digest] = takeItems(body, 2);
+      return { name, memberId: takeBytes(memberId, ID_SIZE), digest: takeBytes(digest, HASH_SIZE) };
+    }
+    case "recovery-cancel":
+      return { name, digest: takeBytes(takeItems(body, 1)[0], HASH_SIZE) };
+    default:
+      return undefined;
   }
 }
 

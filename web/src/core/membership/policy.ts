@@ -10,6 +10,7 @@ import {
   type Value,
 } from "../cbor.ts";
 import { malformed } from "../errors.ts";
+import { EXCEPTIONS, takeWords, unexcepted } from "./traits.ts";
 import { takeWord } from "./wire.ts";
 
 /** Where a member's agent may run, strictest first. Each allows those before it as well. */
@@ -20,7 +21,10 @@ const AUTHORS = ["signature"] as const;
 const OUTER_SUITES = 3;
 const MAX_BUDGET = 2 ** 31 - 1;
 
-/** `budgetPerHour`: DEKs that an agent releases by itself within an hour; null is no limit. */
+/**
+ * `budgetPerHour`: DEKs that an agent releases by itself within an hour; null is no limit.
+ * `exceptions`: the traits, of those that need one, with which members are taken all the same.
+ */
 export interface Policy {
   readonly outerSuites: readonly Uint[];
   readonly author: (typeof AUTHORS)[number];
@@ -28,11 +32,12 @@ export interface Policy {
   readonly budgetPerHour: number | null;
   readonly clickEach: boolean;
   readonly pqAtRest: boolean;
+  readonly exceptions: readonly (typeof EXCEPTIONS)[number][];
 }
 
 /** Read a policy. Throws `format.malformed`. */
 export function takePolicy(value: Value | undefined): Policy {
-  const [suites, author, placement, budget, clickEach, pqAtRest] = takeItems(value, 6);
+  const [suites, author, placement, budget, clickEach, pqAtRest, exceptions] = takeItems(value, 7);
   return {
     outerSuites: takeSuites(suites),
     author: takeWord(author, AUTHORS),
@@ -40,6 +45,7 @@ export function takePolicy(value: Value | undefined): Policy {
     budgetPerHour: budget === null ? null : takeNumber(budget, MAX_BUDGET),
     clickEach: takeBool(clickEach),
     pqAtRest: takeBool(pqAtRest),
+    exceptions: takeWords(exceptions, EXCEPTIONS),
   };
 }
 
@@ -55,7 +61,7 @@ function takeSuites(value: Value | undefined): Uint[] {
 
 export function policyItems(policy: Policy): Value[] {
   const { outerSuites, author, placement, budgetPerHour, clickEach, pqAtRest } = policy;
-  return [outerSuites, author, placement, budgetPerHour, clickEach, pqAtRest];
+  return [outerSuites, author, placement, budgetPerHour, clickEach, pqAtRest, policy.exceptions];
 }
 
 /** The floors that going from one policy to another would lower (R-LOG-13). */
@@ -64,6 +70,7 @@ export function loweredFloors(from: Policy, to: Policy): string[] {
     agent_placement: PLACEMENTS.indexOf(to.placement) > PLACEMENTS.indexOf(from.placement),
     budget_per_hour: (to.budgetPerHour ?? Infinity) > (from.budgetPerHour ?? Infinity),
     click_each: from.clickEach && !to.clickEach,
+    exceptions: unexcepted(to.exceptions, from.exceptions).length > 0,
     outer_suites: !to.outerSuites.every((suite) => from.outerSuites.includes(suite)),
     pq_at_rest: from.pqAtRest && !to.pqAtRest,
   };

@@ -21,6 +21,8 @@ const REASONS = {
   "epoch-key-reused": "an earlier epoch had this group key",
   "admin-k-lowered": "the number of admins who must sign may only be raised",
   "pq-required": "the group's policy asks for MLKEM768-X25519 keys",
+  "pq-not-stated": "the group's policy asks every member to state pq-at-rest",
+  "not-excepted": "a member states what the group's policy makes no exception for",
 } as const;
 
 /** Which rule of its group refuses a genuine entry; stable. */

@@ -21,7 +21,7 @@ import { policyItems, takePolicy } from "./policy.ts";
 import { columnKey, GroupState, type Epoch, type Membership } from "./state.ts";
 import { HASH_SIZE, ID_SIZE, isBefore } from "./wire.ts";
 
-const LABEL = "twinlock/v2/log-state";
+const LABEL = "twinlock/v3/log-state";
 const MAX_STATE_SIZE = 1 << 28;
 const ROW_SIZE = ID_SIZE + 8;
 
