@@ -3,7 +3,7 @@
 import { copy, equal, type Bytes } from "./bytes.ts";
 import { askedByGroup, countByGroup, openAll, wrapAll, type OpenedLock } from "./answer.ts";
 import { encodeContext } from "./context.ts";
-import { unlockAny, type MemberKeys } from "./enrolment.ts";
+import { memberKeys, unlockAny, type MemberKeys } from "./enrolment.ts";
 import { lockedAgent, TwinlockError } from "./errors.ts";
 import { checkExpected, checkFresh, examine, SESSION_LIFE, type ExaminedRequest } from "./examine.ts";
 import { follow } from "./follow.ts";
@@ -52,7 +52,8 @@ export class Agent {
    */
   static async unlock(options: Unlocking): Promise<Agent> {
     const locked = decodeLocked(copy(options.state));
-    const keys = await unlockAny(locked.enrolments, await factorsOf(options));
+    const { seed, enrolment } = await unlockAny(locked.enrolments, await factorsOf(options));
+    const keys = await memberKeys(seed, enrolment.kem);
     return new Agent(await unlockState(locked, keys), keys, options);
   }
 

@@ -9,16 +9,16 @@ import {
   type Value,
 } from "./cbor.ts";
 import { malformed, TwinlockError } from "./errors.ts";
-import type { Factor } from "./factors.ts";
+import type { Factor, Place } from "./factors/factor.ts";
 import { KemKey, requireSupported, SigningKey } from "./keys.ts";
 import { DHKEM_P256, MLKEM768_X25519, type Kem } from "./points.ts";
 import { gcmOpen, hkdfExpand, hkdfExtract, hmacKey } from "./primitives.ts";
 
-const BLOB = "twinlock/v1/enrolment-blob";
-const AAD = "twinlock/v1/enrolment";
+export const BLOB = "twinlock/v1/enrolment-blob";
+export const AAD = "twinlock/v1/enrolment";
+export const MAX_FACTORS = 8;
+export const ZEROS = new Uint8Array(32);
 const MAX_BLOB_SIZE = 8192;
-const MAX_FACTORS = 8;
-const ZEROS = new Uint8Array(32);
 
 /** A member's keys, unlocked. */
 export interface MemberKeys {
@@ -28,12 +28,16 @@ export interface MemberKeys {
   readonly state: CryptoKey;
 }
 
+/** A factor of an enrolment, with its public parameters. */
+export interface FactorRow {
+  readonly kind: string;
+  readonly parameters: readonly Value[];
+}
+
 /** An enrolment as it is stored; nothing in it is authentic before it is unlocked. */
-export interface Enrolment {
-  readonly deploymentId: Bytes;
-  readonly memberId: Bytes;
+export interface Enrolment extends Place {
   readonly kem: Kem;
-  readonly factors: readonly { readonly kind: string; readonly parameters: readonly Value[] }[];
+  readonly factors: readonly FactorRow[];
   readonly nonce: Bytes;
   readonly sealed: Bytes;
   readonly aad: Bytes;
@@ -50,9 +54,17 @@ export function decodeEnrolment(raw: Bytes): Enrolment {
     throw malformed("it names a factor twice");
   }
   if (kem !== DHKEM_P256 && kem !== MLKEM768_X25519) throw malformed("it names an unknown KEM");
-  takeBytes(enrolmentId, 16);
-  const named = { deploymentId: takeBytes(deployment, 16), memberId: takeBytes(member, 16) };
-  return { ...named, kem, factors, ...blob, raw };
+  const place = {
+    deploymentId: takeBytes(deployment, 16),
+    memberId: takeBytes(member, 16),
+    enrolmentId: takeBytes(enrolmentId, 16),
+  };
+  return { ...place, kem, factors, ...blob, raw };
+}
+
+/** The kinds of an enrolment's factors, in order. */
+export function kindsOf({ factors }: Enrolment): string[] {
+  return factors.map(({ kind }) => kind);
 }
 
 /**
@@ -65,7 +77,15 @@ export async function unlock(
   enrolment: Enrolment,
   factors: readonly Factor[],
 ): Promise<MemberKeys> {
-  const kinds = enrolment.factors.map(({ kind }) => kind);
+  return memberKeys(await unlockSeed(enrolment, factors), enrolment.kem);
+}
+
+/** Unlock the 32-byte seed itself, for a new enrolment of it. Throws like `unlock`. */
+export async function unlockSeed(
+  enrolment: Enrolment,
+  factors: readonly Factor[],
+): Promise<Bytes> {
+  const kinds = kindsOf(enrolment);
   if (!sameKinds(kinds, factors)) {
     throw new TwinlockError(
       "factor.missing",
@@ -73,40 +93,42 @@ export async function unlock(
       "Give exactly these, or use another enrolment.",
     );
   }
-  const key = await enrolmentKey(enrolment, factors);
+  const key = await enrolmentKey(enrolment.factors, factors, enrolment);
   const { nonce, sealed, aad } = enrolment;
   const plaintext = await gcmOpen(key, nonce, sealed, aad).catch((error: unknown) => {
     throw wrongFactor(error);
   });
   if (!equal(plaintext.subarray(0, 32), ZEROS)) throw wrongFactor();
   requireSupported(enrolment.kem);
-  return memberKeys(plaintext.slice(32), enrolment.kem);
+  return plaintext.slice(32);
+}
+
+/** What an enrolment gave, and which one it was. */
+export interface Opened {
+  readonly seed: Bytes;
+  readonly enrolment: Enrolment;
 }
 
 /** Unlock the first enrolment that these factors open. Throws like `unlock`. */
 export async function unlockAny(
   enrolments: readonly Enrolment[],
   factors: readonly Factor[],
-): Promise<MemberKeys> {
-  const fitting = enrolments.filter(({ factors: needed }) =>
-    sameKinds(
-      needed.map(({ kind }) => kind),
-      factors,
-    ),
-  );
+): Promise<Opened> {
+  const fitting = enrolments.filter((enrolment) => sameKinds(kindsOf(enrolment), factors));
   const tried = fitting.length > 0 ? fitting : enrolments.slice(0, 1);
   for (const enrolment of tried.slice(0, -1)) {
     try {
-      return await unlock(enrolment, factors);
+      return { seed: await unlockSeed(enrolment, factors), enrolment };
     } catch (error) {
       if (!(error instanceof TwinlockError) || error.code !== "factor.wrong") throw error;
     }
   }
-  return unlock(tried.at(-1)!, factors);
+  const last = tried.at(-1)!;
+  return { seed: await unlockSeed(last, factors), enrolment: last };
 }
 
 /** Derive a member's keys from its seed (R-FACTOR-3). */
-async function memberKeys(seed: Bytes, kem: Kem): Promise<MemberKeys> {
+export async function memberKeys(seed: Bytes, kem: Kem): Promise<MemberKeys> {
   const [kemSeed, signingSeed, stateKey] = await Promise.all(
     ["member-kem", "member-sig", "agent-state"].map((use) =>
       hkdfExpand(seed, utf8(`twinlock/v1/${use}`)),
@@ -119,10 +141,15 @@ async function memberKeys(seed: Bytes, kem: Kem): Promise<MemberKeys> {
   };
 }
 
-async function enrolmentKey(enrolment: Enrolment, factors: readonly Factor[]): Promise<Bytes> {
+/** The key of an enrolment at `place`, from all of its factors, in the order of `rows`. */
+export async function enrolmentKey(
+  rows: readonly FactorRow[],
+  factors: readonly Factor[],
+  place: Place,
+): Promise<Bytes> {
   const material: Bytes[] = [];
-  for (const { kind, parameters } of enrolment.factors) {
-    const output = await factors.find((factor) => factor.kind === kind)!.output(parameters);
+  for (const { kind, parameters } of rows) {
+    const output = await factors.find((factor) => factor.kind === kind)!.output(parameters, place);
     material.push(bigEndian(output.length, 2), output);
   }
   return hkdfExpand(await hkdfExtract(join(material)), utf8("twinlock/v1/enrol"));

@@ -2,7 +2,9 @@
 
 import type { Bytes } from "./bytes.ts";
 import type { Context } from "./context.ts";
-import { deviceKeyFactor, passphraseFactor, type Factor } from "./factors.ts";
+import { deviceKeyFactor } from "./factors/device-key.ts";
+import type { Factor } from "./factors/factor.ts";
+import { passphraseFactor } from "./factors/passphrase.ts";
 import { decodeKeyFile } from "./keyfile.ts";
 import type { Placement } from "./membership/policy.ts";
 import type { Examined } from "./shown.ts";
@@ -15,6 +17,8 @@ export interface Unlocking {
   readonly deviceKeyFile?: Uint8Array | null | undefined;
   /** The passphrase; an empty one counts as none. */
   readonly passphrase?: string | null | undefined;
+  /** Factors of other kinds. */
+  readonly factors?: readonly Factor[] | undefined;
   /** Where this agent runs; groups may refuse it. */
   readonly placement?: Placement | undefined;
   /** DEKs that this agent releases by itself within an hour; groups may set it lower. */
@@ -38,8 +42,8 @@ export interface AgentStatus {
 }
 
 /** The factors that are given. Throws `key-file.damaged`. */
-export async function factorsOf({ deviceKeyFile, passphrase }: Unlocking): Promise<Factor[]> {
-  const factors: Factor[] = [];
+export async function factorsOf({ deviceKeyFile, passphrase, factors: others = [] }: Unlocking): Promise<Factor[]> {
+  const factors: Factor[] = [...others];
   if (deviceKeyFile) factors.push(deviceKeyFactor(await decodeKeyFile("device-key", deviceKeyFile)));
   if (passphrase) factors.push(passphraseFactor(passphrase));
   return factors;

@@ -42,9 +42,16 @@ export async function hmac(key: CryptoKey | Bytes, message: Bytes): Promise<Byte
   return new Uint8Array(await subtle().sign("HMAC", imported, message));
 }
 
-/** HKDF-Extract with SHA-256 and no salt (RFC 5869 section 2.2). */
-export function hkdfExtract(material: Bytes): Promise<Bytes> {
-  return hmac(new Uint8Array(32), material);
+/** HKDF-Extract with SHA-256, by default without salt (RFC 5869 section 2.2). */
+export function hkdfExtract(material: Bytes, salt: Bytes = new Uint8Array(32)): Promise<Bytes> {
+  return hmac(salt, material);
+}
+
+/** PBKDF2 with HMAC-SHA-256 (RFC 8018 section 5.2); 32 bytes. */
+export async function pbkdf2(password: Bytes, salt: Bytes, iterations: number): Promise<Bytes> {
+  const key = await subtle().importKey("raw", password, "PBKDF2", false, ["deriveBits"]);
+  const algorithm = { name: "PBKDF2", hash: "SHA-256", salt, iterations };
+  return new Uint8Array(await subtle().deriveBits(algorithm, key, 256));
 }
 
 /** HKDF-Expand with SHA-256 to 32 bytes, which is one block (RFC 5869 section 2.3). */
@@ -66,6 +73,13 @@ export async function gcmOpen(
   } catch (error) {
     throw notAuthentic("AES-GCM: tag mismatch", error);
   }
+}
+
+/** Seal with AES-256-GCM under a fresh 12-byte nonce; the tag is appended. */
+export async function gcmSeal(key: Bytes, nonce: Bytes, plaintext: Bytes, additional: Bytes): Promise<Bytes> {
+  const imported = await subtle().importKey("raw", key, "AES-GCM", false, ["encrypt"]);
+  const algorithm = { name: "AES-GCM", iv: nonce, additionalData: additional, tagLength: 128 };
+  return new Uint8Array(await subtle().encrypt(algorithm, imported, plaintext));
 }
 
 /** AES-256-KW (RFC 3394) of each 32-byte key under one fresh key; 40 bytes each, in order. */

@@ -136,6 +136,19 @@ export function logPoint(directory: Directory): Promise<Bytes> {
   return p256PointOf(newest.public);
 }
 
+/** K of a stated hardening key, 65 bytes (R-HARD-6). Throws `directory.no-hardening-key`. */
+export function hardeningPoint(directory: Directory, kid: Bytes): Promise<Bytes> {
+  const found = directory.keys.find((key) => key.type === "hardening" && equal(key.kid, kid));
+  if (found === undefined) {
+    throw new TwinlockError(
+      "directory.no-hardening-key",
+      "The token directory states no hardening key of that id.",
+      "Its key may be gone: use another way in, and enrol the password anew.",
+    );
+  }
+  return p256PointOf(found.public);
+}
+
 async function findIdentity(keys: readonly TokenKey[], fingerprint: Bytes): Promise<Bytes> {
   for (const key of keys) {
     const ours = key.type === "identity" && equal(await sha256(key.public), fingerprint);

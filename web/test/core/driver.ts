@@ -4,6 +4,7 @@
 import "./webcrypto.ts";
 import { createInterface } from "node:readline";
 import { Agent, TwinlockError, type Context } from "../../src/core/index.ts";
+import { saslprep } from "../../src/core/scram/saslprep.ts";
 import { copy, fromHex, hex } from "../../src/core/bytes.ts";
 import { replay } from "../../src/core/membership/log.ts";
 import { decodeState, encodeState } from "../../src/core/membership/snapshot.ts";
@@ -73,6 +74,16 @@ const calls: Record<string, (given: Arguments) => Promise<unknown>> = {
   },
   async lock(given) {
     agentOf(given).lock();
+  },
+  /** Each text prepared, or the code that refuses it. */
+  async saslprep(given) {
+    return given.texts.map((text: string) => {
+      try {
+        return saslprep(text);
+      } catch (error) {
+        return { code: (error as TwinlockError).code };
+      }
+    });
   },
   async replay(given) {
     const group = await replay(given.entries.map(fromHex), {

@@ -1,17 +1,29 @@
 // What this implementation does with a vector's input, by the vector's operation.
 
 import "./webcrypto.ts";
+import assert from "node:assert/strict";
 import { equal, hex, utf8, type Bytes } from "../../src/core/bytes.ts";
 import { decode, encode, type Uint } from "../../src/core/cbor.ts";
 import { encodeContext, type Context, type RecordId } from "../../src/core/context.ts";
-import { decodeEnrolment, unlock } from "../../src/core/enrolment.ts";
-import { deviceKeyFactor, passphraseFactor } from "../../src/core/factors.ts";
+import { parseDeploymentCard } from "../../src/core/deployment.ts";
+import { decodeEnrolment, unlock, type Enrolment } from "../../src/core/enrolment.ts";
+import { deviceKeyFactor } from "../../src/core/factors/device-key.ts";
+import type { Factor } from "../../src/core/factors/factor.ts";
+import { passkeyFactor, takePasskeyParameters } from "../../src/core/factors/passkey.ts";
+import { passphraseFactor } from "../../src/core/factors/passphrase.ts";
+import { passwordFactor, passwordOutput, passwordPoint } from "../../src/core/factors/password.ts";
+import { readRecoveryCode, recoveryCodeFactor } from "../../src/core/factors/recovery-code.ts";
+import { scramFactor } from "../../src/core/factors/scram.ts";
+import { blind } from "../../src/core/hardening/evaluation.ts";
 import { decodeKeyFile } from "../../src/core/keyfile.ts";
 import { KemKey, SigningKey } from "../../src/core/keys.ts";
 import { hmac, keyId, sha256, verify, wrapKeys } from "../../src/core/primitives.ts";
 import { encodeRelease } from "../../src/core/release.ts";
 import { decodeRequest, type GroupHead } from "../../src/core/request.ts";
 import { logPoint, verifyDirectory, verifyTransport } from "../../src/core/statements.ts";
+import { begin } from "../../src/core/scram/exchange.ts";
+import { scramKeys } from "../../src/core/scram/keys.ts";
+import { multiply, prf, scalarOf } from "./devices.ts";
 import { openAdopted, openFile, openRow, openValue, unwrap } from "./opener.ts";
 import { bytesOf, numberOf, type Given } from "./vectors.ts";
 
@@ -120,25 +132,89 @@ export const OPERATIONS: Record<string, (given: Given, output: Given) => Promise
   },
 
   "unlock-enrolment": async (given, output) => {
-    const factors = [];
+    const factors: Factor[] = [];
     if ("passphrase" in given) factors.push(passphraseFactor(given.passphrase));
     if ("device_key" in given) factors.push(deviceKeyFactor(bytesOf(given.device_key)));
-    const keys = await unlock(decodeEnrolment(bytesOf(given.enrolment)), factors);
-    // No script can read the state key, so it is compared by what it authenticates.
-    const message = utf8("any");
-    const expected = await hmac(bytesOf(output.state_key), message);
-    const same = equal(await hmac(keys.state, message), expected);
-    return {
-      kem_public: hex(keys.kem.public),
-      signing_public: hex(keys.signing.public),
-      state_key: same ? output.state_key : "another",
+    return unlocked(given, output, () => factors);
+  },
+
+  "unlock-recovery-code": async (given, output) =>
+    unlocked(given, output, () => [recoveryCodeFactor(given.recovery_code)]),
+
+  "unlock-password": async (given, output) => {
+    const hardening = {
+      offer: () => assert.fail("no new enrolment is made"),
+      pinned: async () => bytesOf(given.pinned),
+      evaluate: async (_kid: Bytes, ...points: [Bytes, Bytes]) => multiply(scalarOf(given.hardening_seed), points),
     };
+    return unlocked(given, output, () => [passwordFactor(given.password, hardening)]);
+  },
+
+  "unlock-scram": async (given, output) => {
+    const others = "device_key" in given ? [deviceKeyFactor(bytesOf(given.device_key))] : [];
+    return unlocked(given, output, () => [scramFactor(given.password), ...others]);
+  },
+
+  "unlock-passkey": async (given, output) =>
+    unlocked(given, output, ({ factors: [row] }) => {
+      const asked = takePasskeyParameters(row!.parameters);
+      return [passkeyFactor({ ...asked, output: prf(bytesOf(given.cred_random), asked.salt) })];
+    }),
+
+  "read-recovery-code": async (given) => ({ code: hex(await readRecoveryCode(given.text)) }),
+
+  "accept-evaluation": async (given) => {
+    const place = {
+      deploymentId: bytesOf(given.deployment),
+      memberId: bytesOf(given.member),
+      enrolmentId: bytesOf(given.enrolment),
+    };
+    const [kid, stretched, hardeningKey] = [given.kid, given.stretched, given.public].map(bytesOf) as [Bytes, Bytes, Bytes];
+    const drawn = [given.r, given.t, given.s, given.swapped ? "01" : "00"].map(bytesOf);
+    const point = passwordPoint(place, kid, stretched);
+    const blinded = blind(point, () => drawn.shift()!);
+    const x = blinded.accept(hardeningKey, given.answers.map(bytesOf));
+    const output = await passwordOutput(place, { kid, hardeningKey }, x, stretched);
+    return { point: hex(point), sent: blinded.sent.map(hex), output: hex(output) };
+  },
+
+  "prove-scram": async (given, output) => {
+    const salt = bytesOf(given.salt);
+    const start = begin(given.account, () => bytesOf(given.random));
+    const keys = await scramKeys(given.password, salt, given.iterations);
+    const proof = await start.prove(given.server_first, { salt, iterations: given.iterations }, keys);
+    if (output.server_final) proof.accept(output.server_final);
+    return { client_first: start.first, client_final: proof.final, server_final: output.server_final };
+  },
+
+  "parse-deployment-card": async (given) => {
+    const { deploymentId, identity } = await parseDeploymentCard(given.text);
+    return { deployment: hex(deploymentId), fingerprint: hex(identity) };
   },
 
   "decode-key-file": async (given) => {
     return { key: hex(await decodeKeyFile(given.kind, utf8(given.text))) };
   },
 };
+
+/** Unlock an enrolment, and show its keys. */
+async function unlocked(
+  given: Given,
+  output: Given,
+  factors: (enrolment: Enrolment) => readonly Factor[],
+): Promise<Given> {
+  const enrolment = decodeEnrolment(bytesOf(given.enrolment));
+  const keys = await unlock(enrolment, factors(enrolment));
+  // No script can read the state key, so it is compared by what it authenticates.
+  const message = utf8("any");
+  const expected = await hmac(bytesOf(output.state_key), message);
+  const same = equal(await hmac(keys.state, message), expected);
+  return {
+    kem_public: hex(keys.kem.public),
+    signing_public: hex(keys.signing.public),
+    state_key: same ? output.state_key : "another",
+  };
+}
 
 function recordOf(record: Given): RecordId {
   const [[kind, value]] = Object.entries(record) as [[string, any]];

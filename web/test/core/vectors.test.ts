@@ -11,17 +11,10 @@ const VECTORS = loadVectors();
 /** Operations that no agent in the browser has. */
 const OTHERS: Record<string, string> = {
   "walk-audit": "the audit chain is the server's",
-  "parse-deployment-card": "members are made with the program, which reads the card",
   "verify-share": "help with AND locks is given and taken with the program",
-  "unlock-password": "passwords are hardened with the program",
-  "read-recovery-code": "recovery codes are used with the program",
-  "unlock-recovery-code": "recovery codes are used with the program",
   "unlock-smart-card": "smart cards are used with the program",
-  "split-login": "passwords are hardened with the program",
+  "split-login": "an application that wants a login secret asks the program",
   "parse-scram-verifier": "only the server and the program read verifiers",
-  "prove-scram": "SCRAM is spoken with the program",
-  "unlock-scram": "SCRAM is spoken with the program",
-  "accept-evaluation": "passwords are hardened with the program",
   "check-point": "the server checks what it evaluates",
   "encode-share-info": "help with AND locks is given and taken with the program",
 };
@@ -35,6 +28,7 @@ const LEFT_OUT: Record<string, string> = {
   "bad-share-commitment": "AND locks are opened with the program",
   "lock-or-and": "AND locks are opened with the program",
   "adopted-and": "AND locks are opened with the program",
+  "scram-exchange-binding": "a browser shows no script the TLS connection",
 };
 
 /** What is sealed with MLKEM768-X25519 is refused with a code of its own, whatever it is. */
