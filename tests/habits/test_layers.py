@@ -15,6 +15,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "core": {"errors", "core"},
     "token": {"errors", "core", "token"},
     "card": {"errors", "core", "token", "card"},
+    "sharing": {"errors", "core", "sharing"},
+    "keyring": {"errors", "core", "keyring"},
     "store": {"errors", "core", "store"},
     "agent": {"errors", "files", "core", "agent"},
     "server": {"errors", "files", "core", "token", "store", "agent", "server"},
@@ -49,6 +51,8 @@ MAY_IMPORT: dict[str, set[str]] = {
         "core",
         "token",
         "card",
+        "keyring",
+        "sharing",
         "store",
         "agent",
         "server",
@@ -71,6 +75,7 @@ CORE_FORBIDDEN = {
 BORDERS = {
     "cryptography.hazmat": {"twinlock.core.primitives"},
     "pkcs11": {"twinlock.token.binding"},
+    "keyring": {"twinlock.keyring.entries"},
 }
 """A third-party package -> the only modules that may import it."""
 

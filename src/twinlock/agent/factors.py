@@ -6,8 +6,9 @@ import getpass
 import os
 import time
 from pathlib import Path
-from typing import Final, Protocol, Self
+from typing import Protocol, Self
 
+from twinlock.agent.device_keys import load_device_key, save_device_key
 from twinlock.core import cbor
 from twinlock.core.deployment import DeploymentCard
 from twinlock.core.enrolment import Enrolment
@@ -16,16 +17,13 @@ from twinlock.core.factors.device_key import DeviceKeyFactor
 from twinlock.core.factors.passphrase import PassphraseFactor
 from twinlock.core.factors.password import PasswordFactor
 from twinlock.core.hardening.offer import HardeningOffer
-from twinlock.core.keyfile import KEY_SIZE, decode_key_file, encode_key_file
+from twinlock.core.keyfile import KEY_SIZE
 from twinlock.core.login import login_secret
 from twinlock.core.membership import Invitation
 from twinlock.core.ports import Clock, Randomness
 from twinlock.core.secret import Secret
 from twinlock.core.statements import verify_directory
 from twinlock.errors import CallerError
-from twinlock.files import read_private, write_private
-
-_MAX_KEY_FILE: Final = 4096
 
 
 class DeviceKey:
@@ -33,7 +31,7 @@ class DeviceKey:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        self._factor = DeviceKeyFactor(self._read)
+        self._factor = DeviceKeyFactor(lambda: load_device_key(self.path))
 
     @property
     def kind(self) -> str:
@@ -51,12 +49,8 @@ class DeviceKey:
     @classmethod
     def create(cls, path: str | Path, *, randomness: Randomness = os.urandom) -> Self:
         """Make a new device key file with mode 0600. Raises ``file.exists``."""
-        text = encode_key_file("device-key", Secret(randomness(KEY_SIZE)))
-        write_private(Path(path), text.encode("ascii"), exclusive=True)
+        save_device_key(Path(path), Secret(randomness(KEY_SIZE)))
         return cls(path)
-
-    def _read(self) -> Secret:
-        return decode_key_file("device-key", read_private(self.path, max_size=_MAX_KEY_FILE))
 
 
 class HardeningService(Protocol):

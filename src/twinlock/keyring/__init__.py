@@ -1,0 +1,1 @@
+"""Device keys in the operating system's keyring: the extra ``twinlock[keyring]``."""
