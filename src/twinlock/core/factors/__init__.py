@@ -6,7 +6,7 @@ keeps. Adding one touches its own file, one family of vectors and one line of th
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 from twinlock.core.ports import Randomness
@@ -18,11 +18,15 @@ Parameters = list[Any]
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """The enrolment that a factor's output is for: three ids of 16 bytes."""
+    """The enrolment that a factor's output is for: three ids of 16 bytes.
+
+    ``signing_kid``: the id of the signing key that it leads to; known only while it is being made.
+    """
 
     deployment_id: bytes
     member_id: bytes
     enrolment_id: bytes
+    signing_kid: bytes = field(default=b"", compare=False)
 
 
 @runtime_checkable

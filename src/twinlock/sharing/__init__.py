@@ -1,0 +1,1 @@
+"""Sharing a secret among contacts, with pycryptodome: the extra ``contacts``."""
