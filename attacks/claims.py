@@ -61,8 +61,41 @@ _ROWS: Final = (
     ),
     Claim(
         "factor-no-hsm",
-        "a member's factor (of any time since the last member-rekey) + database, no HSM",
-        "nothing",
+        "a member's factors (of any time since the last member-rekey) + database, no HSM",
+        "nothing; of whoever has a password, not even the member's keys",
+    ),
+    Claim(
+        "password-database",
+        "database, any mix of snapshots, and a list that holds the members' passwords",
+        "nothing: no hardened password, no login and no SCRAM account can be tested",
+    ),
+    Claim(
+        "password-hsm",
+        "the same + HSM interface",
+        "passwords at the token's speed, in numbers, and with them the members who have a password "
+        "alone; SCRAM passwords at the speed of PBKDF2. Nobody who has a second factor",
+    ),
+    Claim(
+        "scram-alone",
+        "the server that ends SCRAM, or StoredKey and a recorded exchange, + the enrolment",
+        "ClientKey, and with it whoever has scram alone: inherent",
+    ),
+    Claim(
+        "scram-second-factor",
+        "the same, members with a second factor; and a server that lies in the exchange",
+        "ClientKey; no member, no password at less than what the enrolment pins, no session of "
+        "another channel",
+    ),
+    Claim(
+        "password-server",
+        "a server that lies to members who enrol, change and unlock a password",
+        "nothing of the password. With the HSM interface, live: whoever enrols meanwhile",
+    ),
+    Claim(
+        "accounts",
+        "whoever may ask an honest server",
+        "so many guesses as its limits allow; not whether an account exists, unless by a SCRAM "
+        "verifier that was brought in with other parameters than Twinlock's",
     ),
     Claim(
         "removed-member",

@@ -84,6 +84,11 @@ def encrypt_data(data: bytes) -> ctypes.Structure:
     return _StringParams(data, len(data))
 
 
+def ecdh(point: bytes) -> ctypes.Structure:
+    """CKM_ECDH1_DERIVE with CKD_NULL: the derived key is the product's x-coordinate."""
+    return _EcdhParams(1, 0, None, len(point), point)
+
+
 def parameters(mechanism: int, data: bytes, nonce: bytes, aad: bytes) -> list[Parameter]:
     """Every parameter worth trying with a mechanism, for data that belong to nonce and aad."""
     point = b"\x04" + bytes(64)
@@ -94,7 +99,7 @@ def parameters(mechanism: int, data: bytes, nonce: bytes, aad: bytes) -> list[Pa
         RSA_PSS: [_PssParams(Ckm.SHA256, CKG_MGF1_SHA256, 32)],
         ECB_ENCRYPT_DATA: [encrypt_data(data[:32])],
         CBC_ENCRYPT_DATA: [_CbcDataParams((ctypes.c_ubyte * 16)(), data[:32], 32)],
-        ECDH1_DERIVE: [_EcdhParams(1, 0, None, len(point), point)],
+        ECDH1_DERIVE: [ecdh(point)],
     }
     if mechanism in _IV_SIZES:
         return [ctypes.create_string_buffer(bytes(_IV_SIZES[mechanism]), _IV_SIZES[mechanism])]
