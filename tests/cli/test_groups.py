@@ -141,6 +141,30 @@ def test_rules_are_changed_one_by_one(own: Cli) -> None:
     assert (nothing.code, nothing.error) == (2, "group.nothing-changed")
 
 
+def test_exceptions_are_made_and_dropped_one_by_one(own: Cli) -> None:
+    """R-LOG-39, R-LOG-41."""
+    made: list[list[str]] = []
+    for option in ("scram-alone", "sole-passkey"):
+        own.ok("group", "set-policy", "ward", f"--allow-{option}", *WEBER)
+        made.append(own.fine("group", "show", "ward")["policy"]["exceptions"])
+    own.ok("group", "set-policy", "ward", "--no-allow-scram-alone", *WEBER)
+    made.append(own.fine("group", "show", "ward")["policy"]["exceptions"])
+    assert made == [["scram-alone"], ["scram-alone", "sole-passkey"], ["sole-passkey"]]
+    said = own.fine("group", "log", "ward")["entries"][-1]["text"]
+    assert "takes sole-passkey" in said
+    founded = own.ok("group", "found", "lonely", "--allow-sole-passkey", *WEBER)
+    assert founded["group"] == "lonely"
+    assert own.fine("group", "show", "lonely")["policy"]["exceptions"] == ["sole-passkey"]
+
+
+def test_what_members_state_is_listed(own: Cli) -> None:
+    """R-LOG-36."""
+    shown = {m["member"]: m["states"] for m in own.fine("group", "show", "ward")["members"]}
+    assert shown == {"weber": ["pq-at-rest"], "kim": ["pq-at-rest"]}
+    listed = {m["member"]: m["states"] for m in own.fine("member", "list")["members"]}
+    assert listed["kim"] == {"ward": ["pq-at-rest"], "emergency": ["pq-at-rest"]}
+
+
 def test_writers_are_added_and_removed(own: Cli) -> None:
     public = own.fine("group", "show", "ward")["writers"][0]["public"]
     other = _other_writer(own)

@@ -10,6 +10,11 @@ import typer
 
 from twinlock.agent.agent import Agent
 from twinlock.cli.group.acting import ProposeOption, followed_group, parse_writers
+from twinlock.cli.group.exceptions import (
+    AllowScramAlone,
+    AllowSolePasskey,
+    changed_exceptions,
+)
 from twinlock.cli.group.history import describe_entry
 from twinlock.cli.group.proposals import write_proposals
 from twinlock.cli.member_side import (
@@ -46,6 +51,8 @@ def found(
     click_each: Annotated[
         bool, typer.Option("--click-each", help="Ask the member for every release.")
     ] = False,
+    allow_scram_alone: AllowScramAlone = None,
+    allow_sole_passkey: AllowSolePasskey = None,
     admin_k: Annotated[
         int, typer.Option(metavar="K", help="Admins who must sign a change together.")
     ] = 1,
@@ -83,6 +90,9 @@ def found(
     cards = [(read_message(path, "member card"), Role.ADMIN) for path in admin or []]
     who = Who(as_member, home, key, passphrase_env)
     named = parse_writers(writer or [])
+    exceptions = changed_exceptions(
+        frozenset(), scram_alone=allow_scram_alone, sole_passkey=allow_sole_passkey
+    )
 
     def make(agent: Agent, accepted: Sequence[str], writers: Sequence[Writer]) -> list[Proposal]:
         from twinlock.server.config import accept_suites
@@ -92,6 +102,7 @@ def found(
             budget_per_hour=budget,
             click_each=click_each,
             pq_at_rest=chosen is Kem.MLKEM768_X25519,
+            exceptions=exceptions,
         )
         return agent.admin.found(
             name,

@@ -26,6 +26,7 @@ from twinlock.core.membership import (
     SetWriters,
     SignedEntry,
 )
+from twinlock.core.membership.traits import EXCEPTIONS
 
 Names = dict[bytes, str]
 """Member ids and names, as the log gave them so far."""
@@ -62,7 +63,8 @@ def describe_op(op: Op, names: Mapping[bytes, str]) -> str:
             people = ", ".join(f"{member.name} ({role.value})" for member, role in op.members)
             return f"founded {op.name} with {people}; {_signing(op.admin_k)}; {policy(op.policy)}"
         case Add(member, role):
-            states = f", who states {stated(member.traits)}" if member.traits else ""
+            excepted = member.traits & EXCEPTIONS
+            states = f", who states {stated(excepted)}" if excepted else ""
             return f"added {member.name} as {role.value}{states}"
         case Remove(member_id, epoch_key):
             return f"removed {_name(names, member_id)}; epoch {epoch_key.number} began"

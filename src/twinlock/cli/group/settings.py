@@ -18,6 +18,11 @@ from twinlock.cli.group.acting import (
     parse_writers,
     show_outcome,
 )
+from twinlock.cli.group.exceptions import (
+    AllowScramAlone,
+    AllowSolePasskey,
+    changed_exceptions,
+)
 from twinlock.cli.member_side import (
     HOME,
     AsOption,
@@ -169,8 +174,11 @@ def set_policy(
         AgentPlacement | None, typer.Option(help="Where agents may run, strictest first.")
     ] = None,
     pq_at_rest: Annotated[
-        bool | None, typer.Option("--pq/--no-pq", help="MLKEM768-X25519 keys for everybody.")
+        bool | None,
+        typer.Option("--pq/--no-pq", help="Keys and ways in that withstand quantum computers."),
     ] = None,
+    allow_scram_alone: AllowScramAlone = None,
+    allow_sole_passkey: AllowSolePasskey = None,
     propose: ProposeOption = None,
     bundle: BundleOption = None,
     home: HomeOption = HOME,
@@ -195,7 +203,7 @@ def set_policy(
         from twinlock.server.config import accept_suites
 
         changes["outer_suites"] = accept_suites(suite)
-    if not changes:
+    if not changes and allow_scram_alone is allow_sole_passkey is None:
         raise CallerError(
             "group.nothing-changed",
             "Nothing was named that shall change.",
@@ -203,7 +211,13 @@ def set_policy(
         )
 
     def make(agent: Agent, group: GroupState) -> Proposal:
-        return agent.admin.set_policy(group.group_id, replace(group.policy, **changes))
+        exceptions = changed_exceptions(
+            group.policy.exceptions,
+            scram_alone=allow_scram_alone,
+            sole_passkey=allow_sole_passkey,
+        )
+        policy = replace(group.policy, exceptions=exceptions, **changes)
+        return agent.admin.set_policy(group.group_id, policy)
 
     route = Route(Who(as_member, home, key, passphrase_env), propose, bundle)
     show_outcome(terminal, route, act(terminal, route, name, make))

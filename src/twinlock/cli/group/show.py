@@ -67,6 +67,7 @@ def show(terminal: Terminal, name: GroupArgument) -> None:
             "role": m.role.value,
             "since": m.since_seq,
             "keys": m.member.kem.name,
+            "states": sorted(m.member.traits),
         }
         for member_id, m in sorted(state.members.items(), key=lambda item: item[1].member.name)
     ]
@@ -110,8 +111,11 @@ def _shown(
         ]
     )
     people = table(
-        ["member", "role", "since entry", "keys", "id"],
-        [[m["member"], m["role"], m["since"], m["keys"], m["member_id"]] for m in members],
+        ["member", "role", "since entry", "keys", "states", "id"],
+        [
+            [m["member"], m["role"], m["since"], m["keys"], ", ".join(m["states"]), m["member_id"]]
+            for m in members
+        ],
     )
     authors = table(
         ["writer", "", "public key"],

@@ -127,12 +127,24 @@ def list_members(terminal: Terminal) -> None:
         for member_id, membership in state.members.items():
             entry = people.setdefault(
                 member_id,
-                {"member": membership.member.name, "member_id": member_id.hex(), "groups": {}},
+                {
+                    "member": membership.member.name,
+                    "member_id": member_id.hex(),
+                    "groups": {},
+                    "states": {},
+                },
             )
             entry["groups"][state.name] = membership.role.value
+            entry["states"][state.name] = sorted(membership.member.traits)
     found = sorted(people.values(), key=lambda p: (p["member"], p["member_id"]))
     rows = [
-        [p["member"], p["member_id"], ", ".join(f"{g} ({r})" for g, r in p["groups"].items())]
+        [
+            p["member"],
+            p["member_id"],
+            ", ".join(f"{g} ({r})" for g, r in p["groups"].items()),
+            # As in every group, once they are up to date with each other.
+            "; ".join(sorted({", ".join(said) for said in p["states"].values()} - {""})),
+        ]
         for p in found
     ]
-    terminal.result({"members": found}, table(["member", "id", "groups"], rows))
+    terminal.result({"members": found}, table(["member", "id", "groups", "states"], rows))
