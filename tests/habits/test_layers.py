@@ -15,6 +15,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "core": {"errors", "core"},
     "token": {"errors", "core", "token"},
     "card": {"errors", "core", "token", "card"},
+    "passkey": {"errors", "core", "passkey"},
     "sharing": {"errors", "core", "sharing"},
     "keyring": {"errors", "core", "keyring"},
     "store": {"errors", "core", "store"},
@@ -51,6 +52,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "core",
         "token",
         "card",
+        "passkey",
         "keyring",
         "sharing",
         "store",
@@ -75,6 +77,11 @@ CORE_FORBIDDEN = {
 BORDERS = {
     "cryptography.hazmat": {"twinlock.core.primitives"},
     "pkcs11": {"twinlock.token.binding"},
+    "fido2": {
+        "twinlock.passkey.asking",
+        "twinlock.passkey.authenticator",
+        "twinlock.passkey.failures",
+    },
     "keyring": {"twinlock.keyring.entries"},
 }
 """A third-party package -> the only modules that may import it."""
