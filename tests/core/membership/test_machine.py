@@ -26,7 +26,9 @@ from twinlock.core.membership import (
     Leave,
     NewEpoch,
     Op,
+    RecoveryBegin,
     Remove,
+    Restate,
     Role,
     SetAdmins,
     SetColumn,
@@ -36,6 +38,7 @@ from twinlock.core.membership import (
     encode_state,
     replay,
 )
+from twinlock.core.membership.traits import EXCEPTIONS, TRAITS
 from twinlock.errors import DataError
 
 NAMES = ("Anna", "Bernd", "Clara", "Dora", "Emil")
@@ -45,13 +48,16 @@ names = st.sampled_from(NAMES)
 some_names = st.lists(names, unique=True, max_size=4)
 signers = st.none() | some_names
 generations = st.integers(0, GENERATIONS - 1)
+excepted = st.frozensets(st.sampled_from(sorted(EXCEPTIONS)))
+stated = st.frozensets(st.sampled_from(sorted(TRAITS)))
 
 
 @dataclass
 class Model:
     """What the rules of the specification say, in sets and numbers.
 
-    ``keys``: each present member's generation of keys; ``spent``: (name, generation) given up.
+    ``keys``: each present member's generation of keys; ``spent``: (name, generation) given up;
+    ``traits``: what members stated since they took their keys.
     """
 
     keys: dict[str, int]
@@ -63,6 +69,8 @@ class Model:
     writers: int = 0
     columns: dict[str, ColumnState] = field(default_factory=dict)
     spent: set[tuple[str, int]] = field(default_factory=set)
+    exceptions: frozenset[str] = frozenset()
+    traits: dict[str, frozenset[str]] = field(default_factory=dict)
 
     def admins_say(self, by: str, others: list[str], needed: int | None = None) -> bool:
         signers = {by, *others}
@@ -77,6 +85,7 @@ class Model:
     def drop(self, name: str) -> None:
         self.spent.add((name, self.keys.pop(name)))
         self.admins.discard(name)
+        self.traits.pop(name, None)
         self.epochs += 1
 
     def fresh(self, name: str, generation: int) -> bool:
@@ -84,7 +93,7 @@ class Model:
 
 
 class GroupHistory(RuleBasedStateMachine):
-    """R-LOG-11 to R-LOG-20, R-LOG-27: every operation by anybody, with anybody's signatures.
+    """R-LOG-11 to R-LOG-20, R-LOG-27, R-LOG-36 to R-LOG-42: every operation, signed by anybody.
 
     What the model allows succeeds, everything else is refused and changes nothing.
     """
@@ -170,7 +179,20 @@ class GroupHistory(RuleBasedStateMachine):
         if self.attempt(rekey(self.log.state, new), self.holder(name), [new], allowed):
             model.spent.add((name, model.keys[name]))
             model.keys[name] = generation
+            model.traits.pop(name, None)
             model.epochs += 1
+
+    @rule(name=names, traits=stated)
+    def restate(self, name: str, traits: frozenset[str]) -> None:
+        model = self.model
+        allowed = name in model.keys and traits & EXCEPTIONS <= model.exceptions
+        if self.attempt_signed(Restate(traits), name, [], allowed):
+            model.traits[name] = traits
+
+    @rule(name=names, about=names)
+    def notify(self, name: str, about: str) -> None:
+        op = RecoveryBegin(person(about).id, b"d" * 32)
+        self.attempt_signed(op, name, [], name in self.model.keys)
 
     @rule(by=names, others=signers, number=st.sampled_from([0, 0, -1, 1]))
     def new_epoch(self, by: str, others: list[str] | None, number: int) -> None:
@@ -192,15 +214,18 @@ class GroupHistory(RuleBasedStateMachine):
         if self.attempt_signed(op, by, others, model.admins_say(by, others) and possible):
             model.admins, model.admin_k = set(admins), admin_k
 
-    @rule(by=names, others=signers, budget=st.integers(8, 12))
-    def set_policy(self, by: str, others: list[str] | None, budget: int) -> None:
+    @rule(by=names, others=signers, budget=st.integers(8, 12), exceptions=excepted)
+    def set_policy(
+        self, by: str, others: list[str] | None, budget: int, exceptions: frozenset[str]
+    ) -> None:
         by, others = self.who_signs(by, others)
         model = self.model
-        lowers_alone = budget > model.budget and model.admin_k == 1
-        needed = len(model.admins) if lowers_alone else model.admin_k
-        op = SetPolicy(replace(POLICY, budget_per_hour=budget))
-        if self.attempt_signed(op, by, others, model.admins_say(by, others, needed)):
-            model.budget = budget
+        lowers = budget > model.budget or bool(exceptions - model.exceptions)
+        needed = len(model.admins) if lowers and model.admin_k == 1 else model.admin_k
+        possible = all(traits & EXCEPTIONS <= exceptions for traits in model.traits.values())
+        op = SetPolicy(replace(POLICY, budget_per_hour=budget, exceptions=exceptions))
+        if self.attempt_signed(op, by, others, model.admins_say(by, others, needed) and possible):
+            model.budget, model.exceptions = budget, exceptions
 
     @rule(by=names, others=signers, count=st.integers(0, 3))
     def set_writers(self, by: str, others: list[str] | None, count: int) -> None:
@@ -231,11 +256,15 @@ class GroupHistory(RuleBasedStateMachine):
         state, model = self.log.state, self.model
         assert {m.member.name for m in state.members.values()} == model.keys.keys()
         for name, generation in model.keys.items():
-            assert state.members[person(name).id].member == person(name, generation).member
+            member = replace(
+                person(name, generation).member, traits=model.traits.get(name, frozenset())
+            )
+            assert state.members[person(name).id].member == member
         assert state.admins == {person(name).id for name in model.admins}
         assert state.admin_k == model.admin_k
         assert list(state.epochs) == list(range(1, model.epochs + 1))
         assert state.policy.budget_per_hour == model.budget
+        assert state.policy.exceptions == model.exceptions
         assert len(state.writers) == model.writers
         assert {column: s for (_, column), s in state.columns.items()} == model.columns
         gone = {name for name, _ in model.spent} - model.keys.keys()
