@@ -217,8 +217,9 @@ def test_ten_contacts_with_quantum_safe_keys_fit_into_an_enrolment():
 def test_parameters_letters_and_output_have_these_bytes():
     """R-CONTACTS-2, R-CONTACTS-3, R-CONTACTS-4: opened by hand, from the specification."""
     enrolment = made(2, wait=7200)
-    ((kind, (needed, rows)),) = enrolment.factors
-    assert (kind, needed, len(rows)) == ("contacts", 2, 3)
+    ((kind, (needed, wait, group_id, rows)),) = enrolment.factors
+    assert (kind, needed, wait, group_id) == ("contacts", 2, 7200, GROUP)
+    assert len(rows) == 3
     ids = [DEPLOYMENT, MEMBER, enrolment.enrolment_id]
     shares = {}
     for name, row in zip(NAMES, rows, strict=True):
@@ -236,7 +237,7 @@ def test_parameters_letters_and_output_have_these_bytes():
         shares[index] = number(share)
     secret = at_zero({i: shares[i] for i in (1, 3)}).to_bytes(16, "big")
     salt = sha256(cbor2.dumps(["twinlock/v1/contacts-out", *ids])).digest()
-    output = ContactsFactor(lambda: Secret(secret)).output([needed, rows], enrolment.place)
+    output = ContactsFactor(lambda: Secret(secret)).output(enrolment.factors[0][1], enrolment.place)
     assert output.reveal() == hmac.digest(salt, secret, "sha256")
 
 
@@ -270,28 +271,22 @@ def test_a_contact_is_named_once_and_is_somebody_else():
     assert code_of(factor.new_parameters, os.urandom, place) == "contacts.self"
 
 
+def with_rows(change):
+    return lambda *items: [*items[:3], change(*items[3])]
+
+
 BAD_ROWS = {
-    "k of 1": (lambda k, rows: [1, rows], "factor.parameters"),
-    "k above n": (lambda k, rows: [4, rows], "factor.parameters"),
-    "an index twice": (
-        lambda k, rows: [k, [rows[0], rows[1], [*rows[2][:3], 1, *rows[2][4:]]]],
-        "factor.parameters",
-    ),
-    "an index left out": (lambda k, rows: [k, [rows[0], rows[2]]], "factor.parameters"),
-    "a contact twice": (
-        lambda k, rows: [k, [rows[0], rows[1], [rows[0][0], *rows[2][1:]]]],
-        "factor.parameters",
-    ),
-    "one contact": (lambda k, rows: [k, rows[:1]], "format.malformed"),
-    "an unknown KEM": (
-        lambda k, rows: [k, [[rows[0][0], 17, *rows[0][2:]], *rows[1:]]],
-        "format.malformed",
-    ),
-    "a short commitment": (
-        lambda k, rows: [k, [[*rows[0][:5], b"c"], *rows[1:]]],
-        "format.malformed",
-    ),
-    "an item more": (lambda k, rows: [k, rows, b""], "format.malformed"),
+    "k of 1": (lambda k, wait, group, rows: [1, wait, group, rows], "factor.parameters"),
+    "k above n": (lambda k, wait, group, rows: [4, wait, group, rows], "factor.parameters"),
+    "a wait of a year": (lambda k, w, group, rows: [k, 1 << 25, group, rows], "factor.parameters"),
+    "no group": (lambda k, wait, group, rows: [k, wait, b"", rows], "format.malformed"),
+    "an item more": (lambda *items: [*items, b""], "format.malformed"),
+    "an index twice": (with_rows(lambda a, b, c: [a, b, [*c[:3], 1, *c[4:]]]), "factor.parameters"),
+    "an index left out": (with_rows(lambda a, b, c: [a, c]), "factor.parameters"),
+    "a contact twice": (with_rows(lambda a, b, c: [a, b, [a[0], *c[1:]]]), "factor.parameters"),
+    "one contact": (with_rows(lambda a, b, c: [a]), "format.malformed"),
+    "an unknown KEM": (with_rows(lambda a, b, c: [[a[0], 17, *a[2:]], b, c]), "format.malformed"),
+    "a short commitment": (with_rows(lambda a, b, c: [[*a[:5], b"c"], b, c]), "format.malformed"),
 }
 
 

@@ -128,7 +128,7 @@ def decode_ask(raw: bytes) -> Ask:
     ask = Ask(
         decode_request(cbor.take_bytes(request)),
         cbor.take_text(name),
-        cbor.take_list(parameters, 2, 2),
+        cbor.take_list(parameters, 4, 4),
     )
     if {row.contact_id for row in ask.letters.rows} != set(ask.request.commitments):
         raise cbor.malformed("it does not ask the contacts whose letters it holds")

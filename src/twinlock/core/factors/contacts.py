@@ -53,9 +53,10 @@ class ContactRow:
 
 @dataclass(frozen=True, slots=True)
 class ContactsParameters:
-    """``needed`` of these contacts give the secret back. Authentic only once it has opened."""
+    """``terms.needed`` of these contacts give the secret back. Authentic only once it has opened;
+    contacts go by their letters."""
 
-    needed: int
+    terms: Terms
     rows: tuple[ContactRow, ...]
 
     def row_of(self, contact_id: bytes) -> ContactRow | None:
@@ -105,7 +106,10 @@ class ChosenContacts:
         return KIND
 
     def new_parameters(self, randomness: Randomness, place: Place) -> Parameters:
-        """Draw a secret, and return [k, a row for each contact]. Raises ``contacts.self``."""
+        """Draw a secret; return [k, waiting time, group id, a row for each contact].
+
+        Raises CallerError ``contacts.self``.
+        """
         if place.member_id in {contact.member_id for contact in self._contacts}:
             raise CallerError(
                 "contacts.self",
@@ -119,7 +123,8 @@ class ChosenContacts:
             for contact, (index, share) in zip(self._contacts, sorted(shares.items()), strict=True)
         ]
         self._drawn[place.enrolment_id] = secret
-        return [self._terms.needed, [row.items() for row in rows]]
+        terms = self._terms
+        return [terms.needed, terms.wait, terms.group_id, [row.items() for row in rows]]
 
     def output(self, parameters: Parameters, place: Place) -> Secret:  # noqa: ARG002
         """Return the output for an enrolment that is being made.
@@ -151,18 +156,26 @@ class ChosenContacts:
 
 def take_contacts_parameters(parameters: Parameters) -> ContactsParameters:
     """Take parameters apart. Raises DataError ``factor.parameters`` or ``format.malformed``."""
-    needed, rows = cbor.take_list(parameters, 2, 2)
+    needed, wait, group_id, rows = cbor.take_list(parameters, 4, 4)
     taken = tuple(_take_row(row) for row in cbor.take_list(rows, MIN_NEEDED, MAX_CONTACTS))
     indexes = {row.index for row in taken}
     whole = indexes == set(range(1, len(taken) + 1))
-    different = len({row.contact_id for row in taken}) == len(taken)
-    if not (whole and different and MIN_NEEDED <= cbor.take_uint(needed) <= len(taken)):
-        raise DataError(
-            "factor.parameters",
-            "This enrolment names contacts in a way that nobody's agent makes.",
-            hint="It was changed where it is kept. Compare with a backup.",
-        )
-    return ContactsParameters(needed, taken)
+    if not whole or len({row.contact_id for row in taken}) != len(taken):
+        raise _never_made()
+    numbers = (cbor.take_uint(needed), len(taken), cbor.take_uint(wait))
+    group_id = cbor.take_bytes(group_id, 32)
+    try:
+        return ContactsParameters(Terms(*numbers, group_id), taken)
+    except CallerError as error:
+        raise _never_made() from error
+
+
+def _never_made() -> DataError:
+    return DataError(
+        "factor.parameters",
+        "This enrolment names contacts in a way that nobody's agent makes.",
+        hint="It was changed where it is kept. Compare with a backup.",
+    )
 
 
 def contacts_output(place: Place, secret: Secret) -> Secret:
