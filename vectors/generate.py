@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from vectors import (
     adopted,
     content,
+    device_key,
     encodings,
     factors,
     hardening,
@@ -36,6 +37,7 @@ def all_vectors(recording: Recording) -> Iterator[Vector]:
     yield from factors.vectors()
     yield from hardening.vectors()
     yield from recovery_code.vectors()
+    yield from device_key.vectors()
     yield from smart_card.vectors()
     yield from passkey.vectors()
     yield from scram.vectors()

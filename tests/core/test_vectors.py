@@ -17,6 +17,7 @@ from twinlock.core import audit, cbor, envelope, locks, opening, primitives
 from twinlock.core.adopted import LegacyCell, decode_adopted, prepare_adopted, verify_cell
 from twinlock.core.context import Context
 from twinlock.core.deployment import parse_deployment_card
+from twinlock.core.device_key_backup import PRINTED_DEVICE_KEY, decode_backup, device_key_check
 from twinlock.core.enrolment import MemberKeys, decode_enrolment, unlock
 from twinlock.core.envelope import Field, GroupLock, Head
 from twinlock.core.factors import Place
@@ -299,6 +300,16 @@ def unlock_recovery_code(given: Given) -> Given:
     return _keys_of(unlock(decode_enrolment(b(given["enrolment"])), [code]))
 
 
+def read_device_key(given: Given) -> Given:
+    key = PRINTED_DEVICE_KEY.read(given["text"])
+    return {"key": key.reveal().hex(), "check": device_key_check(key)}
+
+
+def open_backup(given: Given) -> Given:
+    found = decode_backup(b(given["file"]))
+    return {"key": found.open(given["passphrase"]).reveal().hex(), "check": found.check}
+
+
 def read_code(given: Given) -> Given:
     return {"code": read_recovery_code(given["text"]).reveal().hex()}
 
@@ -407,6 +418,8 @@ OPERATIONS = {
     "check-point": check_point,
     "unlock-recovery-code": unlock_recovery_code,
     "read-recovery-code": read_code,
+    "read-device-key": read_device_key,
+    "open-device-key-backup": open_backup,
     "unlock-smart-card": unlock_smart_card,
     "unlock-passkey": unlock_passkey,
     "unlock-enrolment": unlock_enrolment,
