@@ -1,28 +1,31 @@
 // The agent: a member's side of a release. It needs no token, no PIN and no database.
 
-import { copy, equal, type Bytes } from "./bytes.ts";
+import { copy, equal, hex, type Bytes } from "./bytes.ts";
+import type { Arrived } from "./arrival.ts";
 import { askedByGroup, countByGroup, openAll, wrapAll, type OpenedLock } from "./answer.ts";
 import { encodeContext } from "./context.ts";
 import { memberKeys, unlockAny, type MemberKeys } from "./enrolment.ts";
 import { lockedAgent, TwinlockError } from "./errors.ts";
 import { checkExpected, checkFresh, examine, SESSION_LIFE, type ExaminedRequest } from "./examine.ts";
-import { follow } from "./follow.ts";
+import { follow, requirePresentKeys } from "./follow.ts";
 import { GroupKeys } from "./group-keys.ts";
 import { Limits, textOf, type Reason } from "./limits.ts";
 import { headOf } from "./membership/log.ts";
-import { factorsOf, type AgentStatus, type Releasing, type Unlocking } from "./options.ts";
+import { factorsOf, type AgentOptions, type AgentStatus, type Releasing, type Unlocking } from "./options.ts";
 import { random, sha256 } from "./primitives.ts";
 import { encodeRelease, signMessage } from "./release.ts";
 import { decodeBundle, decodeGroupBundle, encodeHello } from "./request.ts";
-import { shownGroup, shownRequest, type Examined, type GroupShown } from "./shown.ts";
+import { shownGroup, shownRequest, type Examined, type GroupShown, type WayShown } from "./shown.ts";
 import {
   decodeLocked,
   encodeMemberState,
+  listedWays,
   unlockState,
   type AgentSession,
   type KnownGroup,
   type MemberState,
 } from "./state.ts";
+import type { Inside } from "./ways.ts";
 
 const SESSION_RENEWAL = SESSION_LIFE / 2;
 const KEPT_SESSIONS = 8;
@@ -36,7 +39,7 @@ export class Agent {
   readonly #clock: () => number;
   #turn: Promise<unknown> = Promise.resolve();
 
-  private constructor(state: MemberState, keys: MemberKeys, options: Unlocking) {
+  private constructor(state: MemberState, keys: MemberKeys, options: AgentOptions) {
     this.#state = state;
     this.#keys = keys;
     this.#groupKeys = new GroupKeys(state.memberId, keys);
@@ -52,9 +55,16 @@ export class Agent {
    */
   static async unlock(options: Unlocking): Promise<Agent> {
     const locked = decodeLocked(copy(options.state));
-    const { seed, enrolment } = await unlockAny(locked.enrolments, await factorsOf(options));
+    const { enrolmentId } = options;
+    const tried = locked.enrolments.filter((e) => enrolmentId === undefined || equal(e.enrolmentId, enrolmentId));
+    const { seed, enrolment } = await unlockAny(tried, await factorsOf(options));
     const keys = await memberKeys(seed, enrolment.kem);
     return new Agent(await unlockState(locked, keys), keys, options);
+  }
+
+  /** The agent of a member who just arrived here (arrival.ts). */
+  static arrived({ state, keys }: Arrived, options: AgentOptions = {}): Agent {
+    return new Agent(state, keys, options);
   }
 
   /** The member's name. */
@@ -78,6 +88,14 @@ export class Agent {
     );
   }
 
+  /** The member's ways in that count, oldest first. */
+  get ways(): WayShown[] {
+    const here = new Set(this.#state.enrolments.map(({ enrolmentId }) => hex(enrolmentId)));
+    return listedWays(this.#state).map(({ enrolmentId, kinds, label, made, atServer }) => {
+      return { id: hex(enrolmentId), kinds, label, made: Number(made), atServer, isHere: here.has(hex(enrolmentId)) };
+    });
+  }
+
   /** This agent's counters and, per followed group, its budget. */
   status(): AgentStatus {
     const groups = this.groups.map(({ id, budget }) => ({ id, ...budget }));
@@ -93,6 +111,11 @@ export class Agent {
   /** The state's bytes now, to be stored; the program reads them too (R-AGENT-8). */
   state(): Promise<Bytes> {
     return this.#exclusively(() => encodeMemberState(this.#state, this.#unlocked()));
+  }
+
+  /** Do what reads or changes the member's state and ways in (ways.ts), in its turn. */
+  inside<T>(work: (inside: Inside) => Promise<T>): Promise<T> {
+    return this.#exclusively(() => work({ state: this.#state, keys: this.#unlocked(), now: this.#clock() }));
   }
 
   // --- sessions and groups -------------------------------------------------------------------
@@ -122,8 +145,9 @@ export class Agent {
   async follow(groupBundle: Uint8Array): Promise<void> {
     const bundle = decodeGroupBundle(groupBundle);
     await this.#exclusively(async () => {
-      this.#unlocked();
+      const { signing } = this.#unlocked();
       const { directory, groups } = await follow(this.#state, bundle, this.#clock(), new Set());
+      requirePresentKeys(groups.values(), this.#state.memberId, signing.public);
       this.#keep(groups, directory.fingerprint);
       this.#groupKeys.receive(bundle.keys);
     });

@@ -18,7 +18,7 @@ export interface Followed {
 /**
  * Verify directory and new log entries. `state` is not changed.
  *
- * Groups are known through an invitation or from before; those in `also` (ids in hexadecimal) are
+ * Groups are known through an invitation, the member's own list, or from before; those in `also` (ids in hexadecimal) are
  * taken on first use, marked as not verified.
  *
  * Throws `group.not-invited`, `agent.no-identity`, `log.*`, `directory.*` or `data.not-authentic`.
@@ -46,6 +46,22 @@ export function checkHeads(
   for (const { groupId, seq, head } of heads) {
     const group = groups.get(hex(groupId))?.state;
     if (group === undefined || group.seq !== seq || !equal(group.head, head)) throw forked();
+  }
+}
+
+/**
+ * Throw `member.keys-retired` where a log gives this member another signing key: so it is after the
+ * member revoked a factor on another device.
+ */
+export function requirePresentKeys(groups: Iterable<KnownGroup>, memberId: Bytes, signingKey: Bytes): void {
+  for (const { state } of groups) {
+    const membership = state.members.get(hex(memberId));
+    if (membership === undefined || equal(membership.member.signingPublic, signingKey)) continue;
+    throw new TwinlockError(
+      "member.keys-retired",
+      "This member has made new keys since; what was unlocked here are the old ones.",
+      "Unlock with a present way in; `twinlock member recover` sets it up here.",
+    );
   }
 }
 
@@ -104,7 +120,8 @@ async function advance(
     const start = known.state;
     return replayed(log, replay(entries, { deploymentId, start, logKey }), known.verified);
   }
-  const pin = state.accepted.get(id);
+  const own = state.listed?.groups.find(({ groupId }) => equal(groupId, log.groupId));
+  const pin = state.accepted.get(id) ?? own;
   if (pin !== undefined) {
     return replayed(log, replay(log.entries, { deploymentId, logKey, pin }), true);
   }

@@ -6,4 +6,6 @@ export { TwinlockError } from "./errors.ts";
 export type { AgentStatus, Releasing, Unlocking } from "./options.ts";
 export type { Placement, Policy } from "./membership/policy.ts";
 export { PinConflictError, type PinnedHead } from "./membership/refused.ts";
-export type { Examined, GroupShown, RecordShown } from "./shown.ts";
+export type { PasskeyAnswer, PasskeyParameters } from "./factors/passkey.ts";
+export type { Examined, GroupShown, RecordShown, WayShown } from "./shown.ts";
+export type { LockedWay } from "./state.ts";

@@ -9,8 +9,18 @@ import { decodeKeyFile } from "./keyfile.ts";
 import type { Placement } from "./membership/policy.ts";
 import type { Examined } from "./shown.ts";
 
+/** How an agent runs. */
+export interface AgentOptions {
+  /** Where it runs; groups may refuse it. */
+  readonly placement?: Placement | undefined;
+  /** DEKs that it releases by itself within an hour; groups may set it lower. */
+  readonly budgetPerHour?: number | undefined;
+  /** Seconds since 1970. */
+  readonly clock?: (() => number) | undefined;
+}
+
 /** What unlocks a member. Give all factors of one of its enrolments and no others. */
-export interface Unlocking {
+export interface Unlocking extends AgentOptions {
   /** The bytes of NAME.member. */
   readonly state: Uint8Array;
   /** The text of the device key file, where the enrolment has one. */
@@ -19,12 +29,8 @@ export interface Unlocking {
   readonly passphrase?: string | null | undefined;
   /** Factors of other kinds. */
   readonly factors?: readonly Factor[] | undefined;
-  /** Where this agent runs; groups may refuse it. */
-  readonly placement?: Placement | undefined;
-  /** DEKs that this agent releases by itself within an hour; groups may set it lower. */
-  readonly budgetPerHour?: number | undefined;
-  /** Seconds since 1970. */
-  readonly clock?: (() => number) | undefined;
+  /** Which enrolment, where several have the same kinds of factors. */
+  readonly enrolmentId?: Bytes | undefined;
 }
 
 /** What a release depends on beside the request. */

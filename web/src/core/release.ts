@@ -1,6 +1,6 @@
 /** The release: a member's signed answer to one request (SPEC Release). */
 import type { Bytes } from "./bytes.ts";
-import { encode } from "./cbor.ts";
+import { decodeLabelled, encode, takeBytes } from "./cbor.ts";
 import type { SigningKey } from "./keys.ts";
 
 const RELEASE = "twinlock/v1/release";
@@ -50,4 +50,10 @@ export function encodeRelease(release: Release): Bytes {
 /** Sign and encode a message as it is sent. */
 export async function signMessage(message: Bytes, key: SigningKey): Promise<Bytes> {
   return encode([SIGNED, message, await key.sign(message)]);
+}
+
+/** Take a signed message apart; nobody has verified it. Throws `format.*`. */
+export function splitSigned(signed: Bytes, maxSize: number): { message: Bytes; signature: Bytes } {
+  const [message, signature] = decodeLabelled(signed, SIGNED, 3, maxSize);
+  return { message: takeBytes(message), signature: takeBytes(signature, 64) };
 }

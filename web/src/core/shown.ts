@@ -29,6 +29,21 @@ export interface GroupShown {
   readonly needsNewEpoch: boolean;
 }
 
+/** A way in that counts. `label` is the member's own word for it. */
+export interface WayShown {
+  /** The enrolment's id, in hexadecimal. */
+  readonly id: string;
+  /** The factors that are all needed. */
+  readonly kinds: readonly string[];
+  readonly label: string;
+  /** Seconds since 1970; 0 where nobody wrote it down. */
+  readonly made: number;
+  /** Kept at the server too, so that any browser of the member can fetch it. */
+  readonly atServer: boolean;
+  /** Kept here. */
+  readonly isHere: boolean;
+}
+
 /** One DEK that is asked for. `group` is the name of the group that opens it, null where none does. */
 export interface RecordShown {
   readonly tenant: string;

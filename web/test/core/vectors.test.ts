@@ -12,6 +12,8 @@ const VECTORS = loadVectors();
 const OTHERS: Record<string, string> = {
   "walk-audit": "the audit chain is the server's",
   "verify-share": "help with AND locks is given and taken with the program",
+  "read-device-key": "device keys are restored with the program",
+  "open-device-key-backup": "device keys are restored with the program",
   "unlock-smart-card": "smart cards are used with the program",
   "split-login": "an application that wants a login secret asks the program",
   "parse-scram-verifier": "only the server and the program read verifiers",

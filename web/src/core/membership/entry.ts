@@ -18,8 +18,8 @@ import { sha256 } from "../primitives.ts";
 import { takeOp, type Op } from "./ops.ts";
 import { HASH_SIZE, ID_SIZE, isBefore, MAX_ADMINS, SIGNATURE_SIZE } from "./wire.ts";
 
-const ENTRY = "twinlock/v2/log";
-const SIGNED = "twinlock/v1/log-signed";
+export const ENTRY = "twinlock/v2/log";
+export const SIGNED = "twinlock/v1/log-signed";
 const MAX_SIGNED_SIZE = MAX_SIZE + 200 * MAX_ADMINS;
 
 /** One statement about a group. */
