@@ -266,13 +266,13 @@ def test_a_lie_is_refused_and_nothing_is_counted(shared: World, lie: str) -> Non
     """R-AGENT-1, R-AGENT-2, R-AGENT-3, R-AGENT-4."""
     tell, code = LIES[lie]
     liar = Liar.asking(shared)
-    before = (liar.agent.status().releases, liar.agent._path.read_bytes())
+    before = (liar.agent.status().releases, liar.agent._kept.path.read_bytes())
     tell(liar)
     with pytest.raises(TwinlockError) as caught:
         liar.agent.release(liar.encoded())
     assert caught.value.code == code
     assert not isinstance(caught.value, EnvError)
-    assert (liar.agent.status().releases, liar.agent._path.read_bytes()) == before
+    assert (liar.agent.status().releases, liar.agent._kept.path.read_bytes()) == before
 
 
 def test_the_same_request_told_honestly_is_released(shared: World) -> None:

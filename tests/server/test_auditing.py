@@ -12,6 +12,7 @@ import pytest
 from tests.server.forging import execute, flipped, signed_by, with_outer
 from tests.server.world import DIAGNOSIS, LETTER, World
 from twinlock import Agent, DataError, EnvError, SealedFile, TwinlockError
+from twinlock.agent.home import FileHome
 from twinlock.agent.state import MemberState, save_state
 from twinlock.core import audit
 from twinlock.core.audit import AuditLine, decode_line
@@ -339,7 +340,7 @@ def test_a_member_with_two_agents_has_two_counts_and_no_gap(memory: World, tmp_p
     browser.groups = dict(first._state.groups)
     browser.identity = first._state.identity
     save_state(path, browser, first._unlocked())
-    second = MemoryMember(Agent(path, browser, first._unlocked(), clock=memory.clock), [])
+    second = MemoryMember(Agent(FileHome(path), browser, first._unlocked(), clock=memory.clock), [])
     second.agent._group_keys = first._group_keys
     for member in (second, memory.kim, second, memory.kim):
         assert all(item.ok for item in memory.opened(memory.asked_for(), member))

@@ -6,6 +6,7 @@ import pytest
 
 from twinlock.errors import CallerError, DataError
 from twinlock.store import AuditHead, AuditLine, AuditTail, SqlStore
+from twinlock.store.members import PutMember
 from twinlock.store.paging import PAGE
 
 from .expect import ALICE, chained, is_one_chain, refused
@@ -84,7 +85,9 @@ def test_a_line_with_a_hash_of_the_wrong_length_is_refused(store: SqlStore) -> N
 
 
 def test_building_a_line_may_read_and_not_write(store: SqlStore) -> None:
-    store.members.put_member(ALICE, "alice", b"card")
+    store.members.put(
+        PutMember(member_id=ALICE, name="alice", counter=1, signed_list=b"", blobs={})
+    )
 
     def read(seq: int, previous: bytes) -> AuditLine:
         assert store.members.member("alice") is not None

@@ -12,6 +12,7 @@ import pytest
 
 from twinlock.errors import TwinlockError
 from twinlock.store import SealedRow, SqlStore
+from twinlock.store.log import Append
 
 from .expect import GROUP, SUBPROCESS_ENVIRONMENT, chained, entry_hash, is_one_chain
 
@@ -92,12 +93,14 @@ def test_of_many_answers_to_one_request_one_is_taken(store: SqlStore) -> None:
 @pytest.mark.parametrize("seq", [0, 1])
 def test_of_many_entries_for_one_place_one_is_taken(store: SqlStore, seq: int) -> None:
     def append(place: int, number: int) -> None:
-        store.log.append_entry(
-            GROUP,
-            place,
-            name="ward" if place == 0 else None,
-            signed_entry=b"by %d" % number,
-            entry_hash=entry_hash(number),
+        store.log.append(
+            Append(
+                GROUP,
+                place,
+                name="ward" if place == 0 else None,
+                signed_entry=b"by %d" % number,
+                entry_hash=entry_hash(number),
+            )
         )
 
     for place in range(seq):
@@ -113,8 +116,8 @@ def test_of_many_entries_for_one_place_one_is_taken(store: SqlStore, seq: int) -
 
 def test_of_many_groups_with_one_name_one_is_founded(store: SqlStore) -> None:
     outcomes = race(
-        lambda number: store.log.append_entry(
-            bytes([number]) * 32, 0, name="ward", signed_entry=b"", entry_hash=bytes(32)
+        lambda number: store.log.append(
+            Append(bytes([number]) * 32, 0, name="ward", signed_entry=b"", entry_hash=bytes(32))
         )
     )
     assert outcomes == ["group.name-taken"] * (THREADS - 1) + ["won"]

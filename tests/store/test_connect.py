@@ -7,6 +7,7 @@ import stat
 import subprocess
 import sys
 import traceback
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from twinlock.errors import CallerError, EnvError, TwinlockError
 from twinlock.store import SqlStore
 from twinlock.store.address import parse_address
 from twinlock.store.database import WAIT_SECONDS, Database
+from twinlock.store.members import PutMember
 
 from .expect import refused
 
@@ -142,9 +144,12 @@ def test_an_open_store_does_not_show_its_password(postgres_schema_url: str) -> N
 
 def test_values_stay_out_of_the_errors_of_the_database(store: SqlStore) -> None:
     blob = bytes(range(65, 91))
-    store.members.put_member(b"a" * 16, "alice", blob)
+    alice = PutMember(
+        member_id=b"a" * 16, name="alice", counter=1, signed_list=blob, blobs={b"e" * 16: blob}
+    )
+    store.members.put(alice)
     with pytest.raises(TwinlockError) as caught:
-        store.members.put_member(b"b" * 16, "alice", blob)
+        store.members.put(replace(alice, member_id=b"b" * 16))
     shown = "".join(traceback.format_exception(caught.value)) + repr(store.members.members())
     assert "IntegrityError" in shown
     assert blob.decode() not in shown

@@ -6,16 +6,17 @@ import pytest
 
 from twinlock.errors import CallerError
 from twinlock.store import LogEntry, LogHead, SqlStore, StoredGroup
+from twinlock.store.log import Append
 
 from .expect import ALICE, BOB, GROUP, OTHER_GROUP, entry_hash, refused
 
 
 def found(store: SqlStore, group: bytes = GROUP, name: str = "ward") -> None:
-    store.log.append_entry(group, 0, name=name, signed_entry=b"entry 0", entry_hash=entry_hash(0))
+    store.log.append(Append(group, 0, name=name, signed_entry=b"entry 0", entry_hash=entry_hash(0)))
 
 
 def append(store: SqlStore, seq: int) -> None:
-    store.log.append_entry(GROUP, seq, signed_entry=b"entry %d" % seq, entry_hash=entry_hash(seq))
+    store.log.append(Append(GROUP, seq, signed_entry=b"entry %d" % seq, entry_hash=entry_hash(seq)))
 
 
 def test_entries_and_head_follow_what_was_appended(store: SqlStore) -> None:
@@ -87,17 +88,19 @@ def test_an_entry_for_no_group_is_refused(store: SqlStore) -> None:
 @pytest.mark.parametrize(("seq", "name"), [(0, None), (1, "ward")])
 def test_a_name_comes_with_entry_zero_alone(store: SqlStore, seq: int, name: str | None) -> None:
     with refused("group.name-misplaced", CallerError):
-        store.log.append_entry(GROUP, seq, name=name, signed_entry=b"", entry_hash=bytes(32))
+        store.log.append(Append(GROUP, seq, name=name, signed_entry=b"", entry_hash=bytes(32)))
 
 
 def test_sealed_keys_are_found_by_member_and_epoch(store: SqlStore) -> None:
-    store.log.append_entry(
-        GROUP,
-        0,
-        name="ward",
-        signed_entry=b"entry",
-        entry_hash=entry_hash(0),
-        sealed_keys=[(1, ALICE, b"one"), (2, ALICE, b"two"), (1, BOB, b"three")],
+    store.log.append(
+        Append(
+            GROUP,
+            0,
+            name="ward",
+            signed_entry=b"entry",
+            entry_hash=entry_hash(0),
+            sealed_keys=[(1, ALICE, b"one"), (2, ALICE, b"two"), (1, BOB, b"three")],
+        )
     )
     found(store, OTHER_GROUP, "emergency")
     assert store.log.sealed_keys(GROUP, ALICE) == {1: b"one", 2: b"two"}
@@ -108,21 +111,25 @@ def test_sealed_keys_are_found_by_member_and_epoch(store: SqlStore) -> None:
 
 def test_a_removed_member_loses_the_sealed_keys_of_this_group_alone(store: SqlStore) -> None:
     for group, name in [(GROUP, "ward"), (OTHER_GROUP, "emergency")]:
-        store.log.append_entry(
-            group,
-            0,
-            name=name,
-            signed_entry=b"entry",
-            entry_hash=entry_hash(0),
-            sealed_keys=[(1, ALICE, b"old"), (1, BOB, b"old")],
+        store.log.append(
+            Append(
+                group,
+                0,
+                name=name,
+                signed_entry=b"entry",
+                entry_hash=entry_hash(0),
+                sealed_keys=[(1, ALICE, b"old"), (1, BOB, b"old")],
+            )
         )
-    store.log.append_entry(
-        GROUP,
-        1,
-        signed_entry=b"remove bob",
-        entry_hash=entry_hash(1),
-        sealed_keys=[(2, ALICE, b"new")],
-        drop_keys_of=[BOB],
+    store.log.append(
+        Append(
+            GROUP,
+            1,
+            signed_entry=b"remove bob",
+            entry_hash=entry_hash(1),
+            sealed_keys=[(2, ALICE, b"new")],
+            drop_keys_of=[BOB],
+        )
     )
     assert store.log.sealed_keys(GROUP, BOB) == {}
     assert store.log.sealed_keys(GROUP, ALICE) == {1: b"old", 2: b"new"}
@@ -132,13 +139,15 @@ def test_a_removed_member_loses_the_sealed_keys_of_this_group_alone(store: SqlSt
 def test_keys_of_one_member_are_dropped_and_sealed_anew_in_one_entry(store: SqlStore) -> None:
     found(store)
     for seq, sealed in [(1, b"old"), (2, b"new")]:
-        store.log.append_entry(
-            GROUP,
-            seq,
-            signed_entry=b"entry",
-            entry_hash=entry_hash(seq),
-            sealed_keys=[(seq, ALICE, sealed)],
-            drop_keys_of=[ALICE],
+        store.log.append(
+            Append(
+                GROUP,
+                seq,
+                signed_entry=b"entry",
+                entry_hash=entry_hash(seq),
+                sealed_keys=[(seq, ALICE, sealed)],
+                drop_keys_of=[ALICE],
+            )
         )
     assert store.log.sealed_keys(GROUP, ALICE) == {2: b"new"}
 
@@ -146,42 +155,50 @@ def test_keys_of_one_member_are_dropped_and_sealed_anew_in_one_entry(store: SqlS
 def test_a_key_of_the_same_epoch_and_member_is_replaced(store: SqlStore) -> None:
     found(store)
     for seq, sealed in [(1, b"old"), (2, b"new")]:
-        store.log.append_entry(
-            GROUP,
-            seq,
-            signed_entry=b"entry",
-            entry_hash=entry_hash(seq),
-            sealed_keys=[(1, ALICE, sealed)],
+        store.log.append(
+            Append(
+                GROUP,
+                seq,
+                signed_entry=b"entry",
+                entry_hash=entry_hash(seq),
+                sealed_keys=[(1, ALICE, sealed)],
+            )
         )
     assert store.log.sealed_keys(GROUP, ALICE) == {1: b"new"}
 
 
 def test_a_refused_entry_leaves_sealed_keys_alone(store: SqlStore) -> None:
     found(store)
-    store.log.append_entry(
-        GROUP,
-        1,
-        signed_entry=b"entry",
-        entry_hash=entry_hash(1),
-        sealed_keys=[(1, ALICE, b"kept")],
-    )
-    with refused("group.log-moved"):
-        store.log.append_entry(
+    store.log.append(
+        Append(
             GROUP,
             1,
             signed_entry=b"entry",
             entry_hash=entry_hash(1),
-            sealed_keys=[(1, BOB, b"planted")],
-            drop_keys_of=[ALICE],
+            sealed_keys=[(1, ALICE, b"kept")],
+        )
+    )
+    with refused("group.log-moved"):
+        store.log.append(
+            Append(
+                GROUP,
+                1,
+                signed_entry=b"entry",
+                entry_hash=entry_hash(1),
+                sealed_keys=[(1, BOB, b"planted")],
+                drop_keys_of=[ALICE],
+            )
         )
     with refused("store.value-invalid"):
-        store.log.append_entry(
-            GROUP,
-            2,
-            signed_entry=b"entry",
-            entry_hash=entry_hash(2),
-            sealed_keys=[(1, BOB, b"first"), (1, b"short id", b"second")],
-            drop_keys_of=[ALICE],
+        store.log.append(
+            Append(
+                GROUP,
+                2,
+                signed_entry=b"entry",
+                entry_hash=entry_hash(2),
+                sealed_keys=[(1, BOB, b"first"), (1, b"short id", b"second")],
+                drop_keys_of=[ALICE],
+            )
         )
     assert store.log.sealed_keys(GROUP, ALICE) == {1: b"kept"}
     assert store.log.sealed_keys(GROUP, BOB) == {}

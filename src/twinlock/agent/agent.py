@@ -21,20 +21,23 @@ from twinlock.agent.examine import (
     require_ways,
 )
 from twinlock.agent.factors import DeviceKey
-from twinlock.agent.follow import follow
+from twinlock.agent.follow import follow, require_present_keys
+from twinlock.agent.home import FileHome, StateHome
 from twinlock.agent.keys import GroupKeys
+from twinlock.agent.recovery_book import SeenNotice
 from twinlock.agent.state import (
     AgentSession,
     KnownGroup,
     MemberState,
     load_state,
     own_member,
-    save_state,
     state_path,
 )
+from twinlock.agent.ways import Ways
 from twinlock.core.context import Context
 from twinlock.core.enrolment import MemberKeys, unlock_any
 from twinlock.core.factors import Factor
+from twinlock.core.member_bundle import BundleRequest
 from twinlock.core.membership import AgentPlacement, Invitation, MemberCard, Policy
 from twinlock.core.ports import Clock, Randomness
 from twinlock.core.primitives import sha256
@@ -48,13 +51,13 @@ from twinlock.core.release import (
 )
 from twinlock.core.request import (
     GroupHead,
+    GroupNews,
     Hello,
     RequestBundle,
     decode_bundle,
     decode_group_bundle,
 )
 from twinlock.errors import CallerError
-from twinlock.files import locked
 
 SESSION_RENEWAL: Final = SESSION_LIFE // 2
 DEFAULT_BUDGET_PER_HOUR: Final = 10_000
@@ -102,7 +105,7 @@ class Agent:
 
     def __init__(
         self,
-        path: Path,
+        kept: StateHome,
         state: MemberState,
         keys: MemberKeys,
         *,
@@ -111,7 +114,7 @@ class Agent:
         clock: Clock = lambda: int(time.time()),
         randomness: Randomness = os.urandom,
     ) -> None:
-        self._path = path
+        self._kept = kept
         self._state = state
         self._keys: MemberKeys | None = keys
         self._group_keys = GroupKeys(state.member_id, keys)
@@ -140,7 +143,7 @@ class Agent:
         stored = load_state(path)
         keys = unlock_any(stored.enrolments, factors)
         return cls(
-            path,
+            FileHome(path),
             stored.unlocked(keys),
             keys,
             placement=placement,
@@ -202,6 +205,30 @@ class Agent:
             self._randomness,
         )
 
+    @property
+    def ways(self) -> Ways:
+        """This member's ways in: enrolling, changing, dropping and revoking them."""
+        return Ways(
+            self._state,
+            self._unlocked(),
+            self._kept,
+            self.admin,
+            self._reload,
+            self._clock,
+            self._randomness,
+        )
+
+    @property
+    def notices(self) -> tuple[SeenNotice, ...]:
+        """The recoveries that the followed groups' logs announce (SPEC 31)."""
+        return tuple(self._state.recoveries.notices.values())
+
+    def bundle_request(self) -> bytes:
+        """Return what proves to the server that this member asks for all of its enrolments."""
+        state = self._state
+        asked = BundleRequest(state.deployment_id, state.member_id, self._clock())
+        return sign_message(asked.encode(), self._unlocked().signing)
+
     def card(self, invitation: Invitation | None = None) -> bytes:
         """Return this member's signed card for an admin; with an invitation, accept it too.
 
@@ -262,12 +289,28 @@ class Agent:
         ).encode()
 
     def follow(self, bundle: bytes) -> None:
-        """Take group news from the server: verify them, pin the new heads, keep the sealed keys."""
+        """Take group news from the server: verify them, pin the new heads, keep the sealed keys.
+
+        Raises ``log.*``, ``group.not-invited``, ``directory.*``, and CallerError
+        ``member.keys-retired`` where this member has other keys by now: nothing is kept then.
+        """
         news = decode_group_bundle(bundle)
         directory, groups = follow(self._state, news.directory, news.news, now=self._clock())
-        self._keep(groups, sha256(directory.identity.public))
+        require_present_keys(groups.values(), self.member_id, self._unlocked().signing.public)
+        self._keep(groups, sha256(directory.identity.public), news.news)
         self._group_keys.receive(news.keys)
         self._save()
+
+    def require_group_keys(self) -> None:
+        """Open every epoch's key of every group that this member is in, as the server sent them.
+
+        Raises DataError ``group.key-missing`` or ``group.key-replaced``, and whatever opening one
+        that was sealed to other keys raises.
+        """
+        for known in self.groups:
+            if known.verified and self.member_id in known.state.members:
+                for epoch in known.state.epochs:
+                    self._group_keys.key(known, epoch)
 
     # --- requests ----------------------------------------------------------------------------
 
@@ -309,7 +352,7 @@ class Agent:
         answerer = Answerer(examined, self._group_keys, keys)
         answerer.receive(shares)
         opened = answerer.open_all()
-        with locked(self._path):
+        with self._kept.locked():
             self._reload()
             self._check_budget(examined, _count_by_group(opened), approve)
             return self._sign(examined, opened, keys)
@@ -339,12 +382,12 @@ class Agent:
             self._clock(),
             tuple(items),
         )
-        with locked(self._path):
+        with self._kept.locked():
             self._reload()
             counts = Counter(examined.group_of_share(i.position, i.lock, i.index) for i in items)
             self._check_budget(examined, counts, approve)
             self._state.ledger.spend(counts, self._clock())
-            save_state(self._path, self._state, keys)
+            self._kept.save(self._state, keys)
         return sign_message(message.encode(), keys.signing)
 
     def _bundle(self, request: bytes | AsksMembers) -> RequestBundle:
@@ -353,7 +396,10 @@ class Agent:
 
     def _examine(self, bundle: RequestBundle, *, helping: bool = False) -> ExaminedRequest:
         examined = examine(self._state, bundle, now=self._clock(), helping=helping)
-        self._keep_known(examined)
+        public = self._unlocked().signing.public
+        require_present_keys(examined.groups.values(), self.member_id, public)
+        verified = {g: k for g, k in examined.groups.items() if k.verified}
+        self._keep(verified, examined.identity, bundle.news)
         self._group_keys.receive(bundle.keys)
         return examined
 
@@ -434,16 +480,17 @@ class Agent:
         state.previous = release_digest(signed)
         state.audit_head = examined.audit_head
         state.ledger.spend(_count_by_group(opened), now)
-        save_state(self._path, state, keys)
+        self._kept.save(state, keys)
         return Release(signed)
 
     # --- state -------------------------------------------------------------------------------
 
-    def _keep_known(self, examined: ExaminedRequest) -> None:
-        verified = {g: k for g, k in examined.groups.items() if k.verified}
-        self._keep(verified, examined.identity)
-
-    def _keep(self, groups: dict[bytes, KnownGroup], identity: bytes) -> None:
+    def _keep(
+        self, groups: dict[bytes, KnownGroup], identity: bytes, news: Iterable[GroupNews]
+    ) -> None:
+        before = {group_id: known.state for group_id, known in self._state.groups.items()}
+        after = {group_id: known.state for group_id, known in groups.items()}
+        self._state.recoveries.read(news, before, after, self._clock())
         self._state.groups.update(groups)
         self._state.identity = identity
         for group_id in groups:
@@ -451,13 +498,14 @@ class Agent:
 
     def _reload(self) -> None:
         """Another run of this agent may have released or followed meanwhile: all of it counts."""
-        if self._path.exists():
-            load_state(self._path).merge_into(self._state, self._unlocked())
+        stored = self._kept.load()
+        if stored is not None:
+            stored.merge_into(self._state, self._unlocked())
 
     def _save(self) -> None:
-        with locked(self._path):
+        with self._kept.locked():
             self._reload()
-            save_state(self._path, self._state, self._unlocked())
+            self._kept.save(self._state, self._unlocked())
 
     def _unlocked(self) -> MemberKeys:
         if self._keys is None:

@@ -21,9 +21,9 @@ def follow(
 ) -> tuple[Directory, dict[bytes, KnownGroup]]:
     """Verify new log entries; return the token directory and every group that is now known.
 
-    Groups are known through an invitation or from before. Those in ``also`` are taken on first
-    use, marked as not verified. ``state`` is not changed. Raises ``group.not-invited``,
-    ``log.*``, ``directory.identity`` or ``data.not-authentic``.
+    Groups are known through an invitation, the member's own list, or from before. Those in ``also``
+    are taken on first use, marked as not verified. ``state`` is not changed. Raises
+    ``group.not-invited``, ``log.*``, ``directory.identity`` or ``data.not-authentic``.
     """
     statements, logs = tuple(directory), tuple(news)
     stated = _directory(state, statements, logs, now, also)
@@ -42,6 +42,21 @@ def check_heads(groups: dict[bytes, KnownGroup], heads: Iterable[GroupHead]) -> 
         known = groups.get(head.group_id)
         if known is None or (known.state.seq, known.state.head) != (head.seq, head.head):
             raise _fork()
+
+
+def require_present_keys(groups: Iterable[KnownGroup], member_id: bytes, public: bytes) -> None:
+    """Raise CallerError ``member.keys-retired`` where a log gives this member another signing key.
+
+    So it is after the member revoked a factor on another device.
+    """
+    for known in groups:
+        membership = known.state.members.get(member_id)
+        if membership is not None and membership.member.signing_public != public:
+            raise CallerError(
+                "member.keys-retired",
+                "This member has made new keys since; what was unlocked here are the old ones.",
+                hint="Unlock with a present way in; `twinlock member recover` sets it up here.",
+            )
 
 
 def _directory(
@@ -97,10 +112,9 @@ def _advance(
             return known
         replayed = _replay(state, unseen, known.state, log_key, ())
         return KnownGroup(replayed, known.verified)
-    invitation = state.accepted.get(log.group_id)
-    if invitation is not None:
-        replayed = _replay(state, log, None, log_key, (invitation.pin,))
-        return KnownGroup(replayed, verified=True)
+    pin = state.pin_of(log.group_id)
+    if pin is not None:
+        return KnownGroup(_replay(state, log, None, log_key, (pin,)), verified=True)
     if log.group_id not in also:
         raise CallerError(
             "group.not-invited",

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from twinlock.agent.agent import find_home
-from twinlock.agent.state import MemberState, load_state, save_state, state_path
+from twinlock.agent.agent import Agent, find_home
+from twinlock.agent.state import MemberState, save_state, state_path
+from twinlock.agent.ways import NewWay, check_ways, listed_for, own_list
 from twinlock.core.deployment import DeploymentCard
-from twinlock.core.enrolment import enrol, member_keys, unlock_any
+from twinlock.core.enrolment import enrol, member_keys
 from twinlock.core.factors import EnrollableFactor, Factor
 from twinlock.core.membership import Invitation, Member
-from twinlock.core.ports import Randomness
+from twinlock.core.ports import Clock, Randomness
 from twinlock.core.primitives import Kem
 from twinlock.core.secret import Secret
-from twinlock.files import locked
 
 
 def create_member(
@@ -25,34 +26,42 @@ def create_member(
     deployment: DeploymentCard | Invitation,
     home: str | Path | None = None,
     kem: Kem = Kem.DHKEM_P256,
+    also: Sequence[NewWay] = (),
+    label: str = "",
+    clock: Clock = lambda: int(time.time()),
     randomness: Randomness = os.urandom,
     scram_alone: bool = False,
+    sole_passkey: bool = False,
 ) -> Path:
-    """Make a member with one enrolment of ``factors`` and write ``NAME.member``.
+    """Make a member that opens with ``factors``, and write ``NAME.member``.
 
-    ``deployment`` comes from outside the server: it pins the deployment and its token. Returns the
-    state file's path. ``scram_alone``: see ``core.enrolment.enrol``. Raises ``file.exists``,
-    ``factor.*`` or ``member.name``.
+    ``also``: further ways in, each of which opens by itself. ``deployment`` comes from outside the
+    server: it pins the deployment and its token. ``scram_alone``: see ``core.enrolment.enrol``;
+    ``sole_passkey`` lets every way in need a passkey. Returns the state file's path. Raises
+    ``file.exists``, ``factor.*``, ``enrolment.*`` or ``member.name``.
     """
     member_id, seed = randomness(16), Secret(randomness(32))
     keys = member_keys(seed, kem)
     Member(member_id, name, kem, keys.kem.public, keys.signing.public)
-    enrolment = enrol(
-        seed,
-        factors,
-        deployment_id=deployment.deployment_id,
-        member_id=member_id,
-        kem=kem,
-        randomness=randomness,
-        scram_alone=scram_alone,
-    )
     state = MemberState(
-        deployment.deployment_id,
-        member_id,
-        name,
-        [enrolment],
-        identity=deployment.identity_fingerprint,
+        deployment.deployment_id, member_id, name, [], identity=deployment.identity_fingerprint
     )
+    made, entries = [], []
+    for way in (NewWay(factors, label), *also):
+        enrolment = enrol(
+            seed,
+            way.factors,
+            deployment_id=state.deployment_id,
+            member_id=member_id,
+            kem=kem,
+            randomness=randomness,
+            scram_alone=scram_alone,
+        )
+        made.append(enrolment)
+        entries.append(listed_for(enrolment, way, clock()))
+    check_ways(entries, sole_passkey=sole_passkey)
+    listed = own_list(state, entries)
+    state.take_list(listed.signed(keys.signing), listed, made)
     if isinstance(deployment, Invitation):
         state.accepted[deployment.group_id] = deployment
     path = state_path(find_home(factors, home), name)
@@ -68,25 +77,12 @@ def add_enrolment(
     home: str | Path | None = None,
     randomness: Randomness = os.urandom,
     scram_alone: bool = False,
-) -> None:
+) -> bytes:
     """Give a member a second way in, such as another device key, with all of ``new_factors``.
 
-    Member keys stay the same, so nobody else is needed. ``scram_alone``: see
-    ``core.enrolment.enrol``. Raises ``factor.*``.
+    Returns the change for the server, which matters if enrolments are kept there. See
+    ``Ways.enrol``, which this unlocks for. Raises ``factor.*`` or ``enrolment.*``.
     """
-    path = state_path(find_home(unlock_with, home), name)
-    stored = load_state(path)
-    keys = unlock_any(stored.enrolments, unlock_with)
-    added = enrol(
-        keys.seed,
-        new_factors,
-        deployment_id=stored.deployment_id,
-        member_id=stored.member_id,
-        kem=keys.kem.kem,
-        randomness=randomness,
-        scram_alone=scram_alone,
-    )
-    with locked(path):
-        state = load_state(path).unlocked(keys)
-        state.enrolments.append(added)
-        save_state(path, state, keys)
+    at = find_home(unlock_with, home)
+    with Agent.unlock(name, *unlock_with, home=at, randomness=randomness) as agent:
+        return agent.ways.enrol(NewWay(new_factors), scram_alone=scram_alone)

@@ -13,12 +13,15 @@ from pathlib import Path
 from typing import Any, Final
 
 from twinlock.agent.budget import BudgetLedger
+from twinlock.agent.recovery_book import RecoveryBook, decode_recovery_book
 from twinlock.core import cbor
 from twinlock.core.enrolment import Enrolment, MemberKeys, decode_enrolment
+from twinlock.core.enrolment_list import EnrolmentList, traits_of, verify_enrolment_list
 from twinlock.core.membership import (
     GroupState,
     Invitation,
     Member,
+    PinnedHead,
     decode_state,
     encode_state,
     parse_invitation,
@@ -29,7 +32,8 @@ from twinlock.errors import DataError
 from twinlock.files import read_private, write_private
 
 _STATE: Final = "twinlock/v1/agent-state"
-_BODY: Final = "twinlock/v1/agent-state-body"
+_BODY: Final = "twinlock/v2/agent-state-body"
+_FORMER_BODY: Final = "twinlock/v1/agent-state-body"
 _MAX_SIZE: Final = 256 << 20
 NO_RELEASE: Final = bytes(32)
 
@@ -78,6 +82,12 @@ class MemberState:
     """Invitations that this admin handed out and that were not used yet, by invitation id."""
     ledger: BudgetLedger = field(default_factory=BudgetLedger)
     sessions: list[AgentSession] = field(default_factory=list)
+    signed_list: bytes = b""
+    """The newest list of valid enrolments, signed; empty for a state of before there were lists."""
+    listed: EnrolmentList | None = None
+    """What ``signed_list`` says, verified."""
+    recoveries: RecoveryBook = field(default_factory=RecoveryBook)
+    """Recoveries that groups' logs announce, and those that this member helps with."""
     in_file: frozenset[bytes] = frozenset()
     """Invitation ids and session nonces that were in the file when this run last saw it: what is
     in one of file and memory only was ended by the other."""
@@ -95,8 +105,39 @@ class MemberState:
                 [i.to_text().reveal() for i in self.issued.values()],
                 [[g, [list(e) for e in spent]] for g, spent in self.ledger.spent.items()],
                 [[s.nonce, s.session_hash, s.begun] for s in self.sessions],
+                self.signed_list,
+                self.recoveries.items(),
             ]
         )
+
+    @property
+    def list_counter(self) -> int:
+        """The counter of the newest list; 0 before there is one."""
+        return 0 if self.listed is None else self.listed.counter
+
+    @property
+    def ways(self) -> tuple[tuple[str, ...], ...]:
+        """The kinds of each valid enrolment, also of those that are not kept here."""
+        valid = self.enrolments if self.listed is None else self.listed.enrolments
+        return tuple(enrolment.kinds for enrolment in valid)
+
+    def pin_of(self, group_id: bytes) -> PinnedHead | None:
+        """Return the head to demand of a group at first contact: an invitation's, or one's own."""
+        if (invitation := self.accepted.get(group_id)) is not None:
+            return invitation.pin
+        own = () if self.listed is None else self.listed.groups
+        return next((pin for pin in own if pin.group_id == group_id), None)
+
+    def take_list(self, signed: bytes, listed: EnrolmentList, known: Iterable[Enrolment]) -> None:
+        """Put a verified list in place; of ``known`` and the present enrolments its own remain."""
+        by_id = {e.enrolment_id: e for e in [*known, *self.enrolments]}
+        order = [e.enrolment_id for e in listed.enrolments]
+        self.enrolments = [by_id[i] for i in order if i in by_id]
+        self.signed_list, self.listed = signed, listed
+
+    def note_written(self) -> None:
+        """Remember what the kept state holds now."""
+        self.in_file = frozenset({*self.issued, *(session.nonce for session in self.sessions)})
 
     def encode(self, state_key: Secret) -> bytes:
         """Encode and authenticate."""
@@ -128,9 +169,8 @@ class LockedState:
 
         Raises DataError ``agent.state-damaged``.
         """
-        identity, counter, previous, audit_head, groups, accepted, issued, spent, sessions = (
-            self._authentic_items(keys)
-        )
+        *items, signed_list, recoveries = self._authentic_items(keys)
+        identity, counter, previous, audit_head, groups, accepted, issued, spent, sessions = items
         if state.identity is None:
             state.identity = identity
         stored = BudgetLedger({g: [(minute, n) for minute, n in rows] for g, rows in spent})
@@ -141,9 +181,8 @@ class LockedState:
             state.ledger = stored
         elif counter == state.counter:
             state.ledger.raise_to(stored)
-        state.enrolments += [
-            e for e in self.enrolments if e.raw not in {x.raw for x in state.enrolments}
-        ]
+        self._merge_enrolments(state, keys, cbor.take_bytes(signed_list))
+        state.recoveries.merge(decode_recovery_book(recoveries))
         ours = {known.encoded for known in state.groups.values()}
         for raw, verified in groups:
             if raw not in ours:
@@ -152,6 +191,14 @@ class LockedState:
             if invitation.group_id not in state.groups:
                 state.accepted.setdefault(invitation.group_id, invitation)
         self._merge_lists(state, _invitations(issued), sessions)
+
+    def _merge_enrolments(self, state: MemberState, keys: MemberKeys, signed: bytes) -> None:
+        listed = verify_enrolment_list(signed, keys.signing.public) if signed else None
+        if listed is None:
+            known = {e.raw for e in state.enrolments}
+            state.enrolments += [e for e in self.enrolments if e.raw not in known]
+        elif listed.counter > state.list_counter:
+            state.take_list(signed, listed, self.enrolments)
 
     def _merge_lists(self, state: MemberState, issued: list[Invitation], sessions: Any) -> None:
         stored = {i.invitation_id: i for i in issued}
@@ -172,7 +219,11 @@ class LockedState:
                 "This member's state file was changed outside the agent.",
                 hint="Restore the file from its backup; a fresh one needs a new invitation.",
             )
-        return cbor.decode_labelled(self._body, _BODY, 10, max_size=_MAX_SIZE)[1:]
+        items = cbor.decode(self._body, max_size=_MAX_SIZE)
+        if items[:1] == [_FORMER_BODY]:
+            former = cbor.decode_labelled(self._body, _FORMER_BODY, 10, max_size=_MAX_SIZE)
+            return [*former[1:], b"", [[], []]]
+        return cbor.decode_labelled(self._body, _BODY, 12, max_size=_MAX_SIZE)[1:]
 
 
 def _merged(ours: Iterable[bytes], stored: Iterable[bytes], seen: frozenset[bytes]) -> list[bytes]:
@@ -204,7 +255,14 @@ def decode_locked(raw: bytes) -> LockedState:
 
 def own_member(state: MemberState, keys: MemberKeys) -> Member:
     """Return the member itself, as cards and log entries show it."""
-    return Member(state.member_id, state.name, keys.kem.kem, keys.kem.public, keys.signing.public)
+    return Member(
+        state.member_id,
+        state.name,
+        keys.kem.kem,
+        keys.kem.public,
+        keys.signing.public,
+        traits_of(state.ways),
+    )
 
 
 def state_path(home: Path, name: str) -> Path:
@@ -220,7 +278,7 @@ def load_state(path: Path) -> LockedState:
 def save_state(path: Path, state: MemberState, keys: MemberKeys, *, new: bool = False) -> None:
     """Write a state file atomically; ``new`` refuses to replace one."""
     write_private(path, state.encode(keys.state_key), exclusive=new)
-    state.in_file = frozenset({*state.issued, *(session.nonce for session in state.sessions)})
+    state.note_written()
 
 
 def _tag(state_key: Secret, header: list[Any], body: bytes) -> bytes:

@@ -29,14 +29,16 @@ from twinlock.errors import CallerError, DataError, TwinlockError
 
 _BLOB: Final = "twinlock/v1/enrolment-blob"
 _AAD: Final = "twinlock/v1/enrolment"
-_LIST: Final = "twinlock/v1/enrolment-list"
 _ENROL_INFO: Final = b"twinlock/v1/enrol"
 _KEM_INFO: Final = b"twinlock/v1/member-kem"
 _SIG_INFO: Final = b"twinlock/v1/member-sig"
 _STATE_INFO: Final = b"twinlock/v1/agent-state"
 _ZEROS: Final = bytes(32)
 MAX_FACTORS: Final = 8
-FULL_STRENGTH: Final = frozenset({"device-key", "recovery-code", "smart-card", "passkey"})
+MAX_BLOB: Final = 1 << 16
+FULL_STRENGTH: Final = frozenset(
+    {"device-key", "recovery-code", "smart-card", "passkey", "contacts"}
+)
 """Kinds with at least 128 bits that no person chose."""
 
 
@@ -95,9 +97,12 @@ def enrol(
 ) -> Enrolment:
     """Lock a member's seed with new parameters of ``factors`` (1..8, each kind once).
 
+    They stand in the order of their kinds' names: it must not tell who made the enrolment.
+
     ``scram_alone`` lets ``scram`` stand without a factor of 128 bits: then the server that ends the
     exchange can open the enrolment. Raises CallerError ``factor.set`` or ``factor.scram-alone``.
     """
+    factors = sorted(factors, key=lambda factor: factor.kind)
     kinds = [factor.kind for factor in factors]
     if not 1 <= len(kinds) <= MAX_FACTORS or len(set(kinds)) != len(kinds):
         raise CallerError(
@@ -111,7 +116,8 @@ def enrol(
             "The server learns at each SCRAM login what this enrolment would open with.",
             hint="Add a device key, recovery code, smart card or passkey to it.",
         )
-    place = Place(deployment_id, member_id, randomness(16))
+    leads_to = member_keys(seed, kem).signing.kid
+    place = Place(deployment_id, member_id, randomness(16), leads_to)
     chosen = [(factor.kind, factor.new_parameters(randomness, place)) for factor in factors]
     aad = cbor.encode(
         [
@@ -131,7 +137,7 @@ def enrol(
 
 def decode_enrolment(raw: bytes) -> Enrolment:
     """Decode a stored enrolment; nothing in it is authentic before ``unlock``."""
-    _, aad, nonce, sealed = cbor.decode_labelled(raw, _BLOB, 4, max_size=8192)
+    _, aad, nonce, sealed = cbor.decode_labelled(raw, _BLOB, 4, max_size=MAX_BLOB)
     cbor.take_bytes(nonce, 12)
     cbor.take_bytes(sealed, 32 + 32 + 16)
     aad = cbor.take_bytes(aad)
@@ -190,29 +196,6 @@ def unlock_any(enrolments: Sequence[Enrolment], factors: Sequence[Factor]) -> Me
             if error.code != "factor.wrong":
                 raise
     return unlock(fitting[-1], factors)
-
-
-@dataclass(frozen=True, slots=True)
-class EnrolmentList:
-    """Which enrolments of a member are valid, as the member signed it."""
-
-    member_id: bytes
-    counter: int
-    enrolment_ids: tuple[bytes, ...]
-
-    def encode(self) -> bytes:
-        """Encode for signing."""
-        return cbor.encode([_LIST, self.member_id, self.counter, list(self.enrolment_ids)])
-
-
-def decode_enrolment_list(raw: bytes) -> EnrolmentList:
-    """Decode a verified list. Raises ``format.*``."""
-    _, member, counter, ids = cbor.decode_labelled(raw, _LIST, 4)
-    return EnrolmentList(
-        cbor.take_bytes(member, 16),
-        cbor.take_uint(counter),
-        tuple(cbor.take_bytes(i, 16) for i in cbor.take_list(ids, 1, 100)),
-    )
 
 
 def _enrolment_key(

@@ -175,8 +175,8 @@ class RequestBundle:
             [
                 _BUNDLE,
                 self.request,
-                _statement_item(self.transport),
-                [_statement_item(s) for s in self.directory],
+                statement_item(self.transport),
+                [statement_item(s) for s in self.directory],
                 [[n.group_id, list(n.entries)] for n in self.news],
                 [[k.group_id, k.epoch, k.sealed] for k in self.keys],
                 self.audit_head,
@@ -190,8 +190,8 @@ def decode_bundle(data: bytes) -> RequestBundle:
     _, request, transport, directory, news, keys, audit_head = items
     return RequestBundle(
         cbor.take_bytes(request),
-        _take_statement(transport),
-        tuple(_take_statement(s) for s in cbor.take_list(directory, 0, 1000)),
+        take_statement(transport),
+        tuple(take_statement(s) for s in cbor.take_list(directory, 0, 1000)),
         tuple(_take_news(n) for n in cbor.take_list(news, 0, 1000)),
         tuple(_take_key(k) for k in cbor.take_list(keys, 0, 100_000)),
         cbor.take_bytes(audit_head, 32),
@@ -211,7 +211,7 @@ class GroupBundle:
         return cbor.encode(
             [
                 _GROUPS,
-                [_statement_item(s) for s in self.directory],
+                [statement_item(s) for s in self.directory],
                 [[n.group_id, list(n.entries)] for n in self.news],
                 [[k.group_id, k.epoch, k.sealed] for k in self.keys],
             ]
@@ -223,7 +223,7 @@ def decode_group_bundle(data: bytes) -> GroupBundle:
     items = cbor.decode_labelled(data, _GROUPS, 4, max_size=MAX_BUNDLE_SIZE)
     _, directory, news, keys = items
     return GroupBundle(
-        tuple(_take_statement(s) for s in cbor.take_list(directory, 0, 1000)),
+        tuple(take_statement(s) for s in cbor.take_list(directory, 0, 1000)),
         tuple(_take_news(n) for n in cbor.take_list(news, 0, 1000)),
         tuple(_take_key(k) for k in cbor.take_list(keys, 0, 100_000)),
     )
@@ -245,11 +245,13 @@ def _take_item(value: Any) -> RequestItem:
     return RequestItem(cbor.take_bytes(core), cbor.take_bytes(context), cbor.take_bytes(header))
 
 
-def _statement_item(statement: Statement) -> list[bytes]:
+def statement_item(statement: Statement) -> list[bytes]:
+    """Return the array that stands for a statement."""
     return [statement.raw, statement.signature]
 
 
-def _take_statement(value: Any) -> Statement:
+def take_statement(value: Any) -> Statement:
+    """Read what ``statement_item`` returned. Raises ``format.malformed``."""
     raw, signature = cbor.take_list(value, 2, 2)
     return Statement(cbor.take_bytes(raw), cbor.take_bytes(signature, 64))
 

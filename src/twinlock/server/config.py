@@ -31,7 +31,9 @@ _KNOWN: Final[Mapping[str, frozenset[str]]] = {
     "writer": frozenset({"name", "key"}),
     "pins": frozenset({"file"}),
     "hardening": frozenset({"account-per-hour", "source-per-hour", "key-per-hour"}),
+    "agent": frozenset({"host", "in-server"}),
 }
+DEFAULT_AGENT_HOST: Final = "localhost"
 _ENVIRONMENTS: Final = ("production", "development")
 
 
@@ -68,6 +70,10 @@ class Config:
     writer_key: Path
     pins: Path
     hardening: HardeningLimits = HardeningLimits()
+    agent_host: str = DEFAULT_AGENT_HOST
+    """The host of the browser's agent: the RP ID of members' passkeys."""
+    agent_in_server: bool = False
+    """Whether members' agents may be run by this server at all; their groups must allow it too."""
 
 
 def load_config(path: str | Path) -> Config:
@@ -121,6 +127,8 @@ class _Reader:
             writer_key=self._path("writer", "key") or self.folder / "writer.key",
             pins=self._path("pins", "file") or self.folder / "pins",
             hardening=self._hardening(),
+            agent_host=self._text("agent", "host", DEFAULT_AGENT_HOST),
+            agent_in_server=self._flag("agent", "in-server"),
         )
 
     def _hardening(self) -> HardeningLimits:
@@ -177,6 +185,12 @@ class _Reader:
         value = self._section(section).get(key, default)
         if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
             raise _invalid(f"[{section}] {key} is not a number from 1 to {most}")
+        return value
+
+    def _flag(self, section: str, key: str) -> bool:
+        value = self._section(section).get(key, False)
+        if not isinstance(value, bool):
+            raise _invalid(f"[{section}] {key} is not true or false")
         return value
 
     def _hex(self, section: str, key: str, size: int) -> bytes:
@@ -245,6 +259,7 @@ def render_config(config: Config) -> str:
         f"file = {_quoted(str(_relative(config.pins, config.folder)))}",
         "",
         *_hardening_lines(config.hardening),
+        *_agent_lines(config),
     ]
     return "\n".join(lines)
 
@@ -258,6 +273,19 @@ def _hardening_lines(limits: HardeningLimits) -> list[str]:
         f"account-per-hour = {limits.account_per_hour}",
         f"source-per-hour = {limits.source_per_hour}",
         f"key-per-hour = {limits.key_per_hour}",
+        "",
+    ]
+
+
+def _agent_lines(config: Config) -> list[str]:
+    """The section of the agents, where it says something else than the usual."""
+    host, in_server = config.agent_host, config.agent_in_server
+    if (host, in_server) == (DEFAULT_AGENT_HOST, False):
+        return []
+    return [
+        "[agent]",
+        *([f"host = {_quoted(host)}"] if host != DEFAULT_AGENT_HOST else []),
+        *(["in-server = true"] if in_server else []),
         "",
     ]
 

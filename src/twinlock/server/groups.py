@@ -23,6 +23,7 @@ from twinlock.core.request import GroupBundle, GroupNews, SealedGroupKey
 from twinlock.core.statements import Directory, Statement, identity_fingerprint
 from twinlock.errors import CallerError, DataError
 from twinlock.server.pins import Pins
+from twinlock.store.log import Append
 from twinlock.store.sql import SqlStore
 from twinlock.store.values import LogHead
 
@@ -111,6 +112,13 @@ class GroupBook:
         A founding is trusted from here on. Raises ``log.*``, ``group.keys-missing`` or
         ``group.log-moved`` (somebody else was faster: follow, and propose again).
         """
+        after, append = self.prepare(proposal, token)
+        self._store.log.append(append)
+        self.appended([after])
+        return after
+
+    def prepare(self, proposal: Proposal, token: Token) -> tuple[GroupState, Append]:
+        """Verify and countersign a proposal; nothing is kept. Raises like ``append``."""
         signed = SignedEntry.decode(proposal.signed_entry)
         founding = signed.entry.seq == 0
         if founding:
@@ -130,18 +138,22 @@ class GroupBook:
         countersigned = with_countersignature(
             signed, token.sign(log_key.kid, countersign_input(signed))
         )
-        self._store.log.append_entry(
-            after.group_id,
-            after.seq,
+        append = Append(
+            group_id=after.group_id,
+            seq=after.seq,
             signed_entry=countersigned.encode(),
             entry_hash=after.head,
             name=after.name if founding else None,
             sealed_keys=[(k.epoch, k.member_id, k.sealed) for k in proposal.keys],
             drop_keys_of=proposal.dropped,
         )
-        self._pins.advance(after.pin)
+        return after, append
+
+    def appended(self, states: Iterable[GroupState]) -> None:
+        """Pin what was just appended."""
+        for state in states:
+            self._pins.advance(state.pin)
         self._look_again()
-        return after
 
     def bundle(
         self, member_id: bytes, since: dict[bytes, int], statements: list[Statement]

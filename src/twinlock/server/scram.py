@@ -13,21 +13,16 @@ from typing import Any, Final
 
 from scramp import ScramException, ScramMechanism  # type: ignore[import-untyped]
 
-from twinlock.core import cbor
-from twinlock.core.ports import KeyRole, Token
 from twinlock.core.primitives import hmac_sha256
 from twinlock.core.scram.exchange import ChannelBinding, refused
 from twinlock.core.scram.keys import MIN_ITERATIONS, SALT_SIZE
-from twinlock.core.scram.verifier import ScramVerifier, parse_verifier
+from twinlock.core.scram.verifier import ScramVerifier
 from twinlock.core.secret import Secret
-from twinlock.core.statements import Directory
-from twinlock.errors import DataError, TwinlockError
+from twinlock.errors import TwinlockError
 from twinlock.server.vault import Vault
+from twinlock.server.verifiers import VerifierLocks
 
-_BLOB: Final = "twinlock/v1/verifier-blob"
-_AAD: Final = "twinlock/v1/verifier"
 _DECOY: Final = b"twinlock/v1/scram-decoy"
-_KEY_SIZE: Final = 32
 
 Find = Callable[[str], bytes | None]
 """Finds the locked verifier of an account by its name after SASLprep; None for one that is not."""
@@ -61,43 +56,19 @@ class ScramLogin:
     attempts, and keeps the sessions.
     """
 
-    def __init__(
-        self,
-        deployment_id: bytes,
-        token: Callable[[], Token],
-        directory: Callable[[], Directory],
-        *,
-        unknown: Secret,
-    ) -> None:
-        self._deployment_id = deployment_id
-        self._token = token
-        self._directory = directory
+    def __init__(self, locks: VerifierLocks, *, unknown: Secret) -> None:
+        self._locks = locks
         self._unknown = unknown
         self._locked_decoy: bytes | None = None
 
     @classmethod
     def of(cls, vault: Vault, *, unknown: Secret) -> ScramLogin:
         """Return the SCRAM login that a vault's token keeps the verifiers of."""
-        return cls(
-            vault.config.deployment_id,
-            lambda: vault.token,
-            lambda: vault.directory,
-            unknown=unknown,
-        )
+        return cls(vault.verifiers, unknown=unknown)
 
     def lock(self, account: str, verifier: ScramVerifier | Secret) -> bytes:
-        """Return a verifier as ciphertext, to be stored for this account's name.
-
-        A Secret is text in PostgreSQL's form. Raises ``scram.verifier``, ``directory.no-key`` and
-        the token's errors.
-        """
-        if isinstance(verifier, Secret):
-            verifier = parse_verifier(verifier.reveal().decode("ascii", "replace"))
-        kid = self._directory().current(KeyRole.VERIFIER).kid
-        keys = Secret(verifier.stored_key.reveal() + verifier.server_key.reveal())
-        binding = self._binding(account, kid, verifier.iterations, verifier.salt)
-        sealed = self._token().seal_verifier(kid, keys, binding)
-        return cbor.encode([_BLOB, kid, verifier.iterations, verifier.salt, sealed])
+        """Return a verifier as ciphertext, to be stored; see ``VerifierLocks.lock``."""
+        return self._locks.lock(account, verifier)
 
     def begin(
         self, client_first: str, find: Find, *, binding: ChannelBinding | None = None
@@ -135,28 +106,11 @@ class ScramLogin:
     def _verifier(self, account: str, locked: bytes | None) -> ScramVerifier:
         """Unlock an account's verifier; an account that does not exist costs the same call."""
         if locked is not None:
-            return self._unlock(account, locked)
+            return self._locks.unlock(account, locked)
         if self._locked_decoy is None:
             self._locked_decoy = self.lock("", self._decoy(""))
-        self._unlock("", self._locked_decoy)
+        self._locks.unlock("", self._locked_decoy)
         return self._decoy(account)
-
-    def _unlock(self, account: str, locked: bytes) -> ScramVerifier:
-        _, kid, iterations, salt, sealed = cbor.decode_labelled(locked, _BLOB, 5)
-        kid, salt = cbor.take_bytes(kid, 16), cbor.take_bytes(salt)
-        iterations = cbor.take_uint(iterations)
-        binding = self._binding(account, kid, iterations, salt)
-        keys = self._token().open_verifier(kid, cbor.take_bytes(sealed), binding).reveal()
-        if len(keys) != 2 * _KEY_SIZE:
-            raise DataError(
-                "scram.verifier",
-                "A stored verifier does not hold two keys.",
-                hint="Make the account's verifier anew.",
-            )
-        return ScramVerifier(iterations, salt, Secret(keys[:_KEY_SIZE]), Secret(keys[_KEY_SIZE:]))
-
-    def _binding(self, account: str, kid: bytes, iterations: int, salt: bytes) -> bytes:
-        return cbor.encode([_AAD, self._deployment_id, account, kid, iterations, salt])
 
     def _decoy(self, account: str) -> ScramVerifier:
         """Return what no password opens, and what is always the same for one name."""

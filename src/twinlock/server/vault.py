@@ -21,6 +21,7 @@ from twinlock.core.primitives import SigningKey
 from twinlock.core.proposal import Proposal, decode_proposal
 from twinlock.core.request import Hello, RequestBundle, decode_hello
 from twinlock.core.sealing import Sealer
+from twinlock.core.secret import Secret
 from twinlock.core.statements import Directory, Statement
 from twinlock.errors import CallerError, DataError, EnvError
 from twinlock.files import whole_file
@@ -28,9 +29,11 @@ from twinlock.server import log
 from twinlock.server.auditor import Auditor, AuditReport, verify_audit
 from twinlock.server.ceremony import Ceremony, release_bytes
 from twinlock.server.config import Config, load_config
+from twinlock.server.decoys import Decoys
 from twinlock.server.groups import Group, GroupBook
 from twinlock.server.hardening import Hardening
 from twinlock.server.legacy import LegacyData, LegacyRow, LegacySource
+from twinlock.server.members import Members
 from twinlock.server.memory import ReadMemory
 from twinlock.server.opened import Opened
 from twinlock.server.pins import FilePins, Pins
@@ -47,6 +50,7 @@ from twinlock.server.requests import Asked, Desk, Request
 from twinlock.server.sealing import Sealing, To, content_bytes
 from twinlock.server.setup import connect_token, load_directory, read_writer_key
 from twinlock.server.transport import TransportKeys
+from twinlock.server.verifiers import VerifierLocks
 from twinlock.store.sql import SqlStore
 
 DIRECTORY_LIFE: Final = 60
@@ -97,6 +101,25 @@ class Vault:
             store,
             lambda: self.token,
             lambda: (self.directory, self._statements),
+            clock,
+        )
+        self._verifiers = VerifierLocks(
+            config.deployment_id, lambda: self.token, lambda: self.directory
+        )
+        self._decoys = Decoys(
+            config.deployment_id,
+            store,
+            lambda account: self._hardening.offer(account).kid,
+            lambda: config.agent_host,
+        )
+        self._members = Members(
+            config.deployment_id,
+            store,
+            self._groups,
+            lambda: self.token,
+            lambda: (self.directory.identity.public, self._statements),
+            self._verifiers,
+            self._decoys,
             clock,
         )
         self._legacy_data: LegacyData | None = None
@@ -198,6 +221,21 @@ class Vault:
     def hardening(self) -> Hardening:
         """The token's side of passwords (SPEC 24)."""
         return self._hardening
+
+    @property
+    def members(self) -> Members:
+        """Members' ways in, as far as they are kept here (SPEC 28)."""
+        return self._members
+
+    @property
+    def verifiers(self) -> VerifierLocks:
+        """SCRAM verifiers, locked by the token (SPEC 27)."""
+        return self._verifiers
+
+    @property
+    def stranger_secret(self) -> Secret:
+        """32 bytes of this deployment that answers about names of strangers are drawn from."""
+        return self._decoys.secret
 
     # --- groups ------------------------------------------------------------------------------
 

@@ -19,22 +19,41 @@ _HEADS: Final = select(groups.c.group_id, groups.c.head_seq, groups.c.head_hash)
 
 
 @dataclass(frozen=True, slots=True)
+class Append:
+    """One entry to append, with the group keys that it hands out; see ``LogStore.append``."""
+
+    group_id: bytes
+    seq: int
+    signed_entry: bytes
+    entry_hash: bytes
+    name: str | None = None
+    sealed_keys: Sequence[SealedGroupKey | tuple[int, bytes, bytes]] = ()
+    drop_keys_of: Sequence[bytes] = ()
+
+    def run(self, connection: Connection) -> None:
+        """Append inside a transaction of the caller's. Raises like ``LogStore.append``."""
+        if self.name is not None:
+            _found(connection, self.group_id, self.name, self.entry_hash)
+        else:
+            _advance(connection, self.group_id, self.seq, self.entry_hash)
+        connection.execute(
+            insert(log_entries).values(
+                group_id=self.group_id,
+                seq=self.seq,
+                signed_entry=self.signed_entry,
+                entry_hash=self.entry_hash,
+            )
+        )
+        _hand_out(connection, self.group_id, self.sealed_keys, self.drop_keys_of)
+
+
+@dataclass(frozen=True, slots=True)
 class LogStore:
     """Membership logs and the group keys that their entries hand out."""
 
     _database: Database
 
-    def append_entry(
-        self,
-        group_id: bytes,
-        seq: int,
-        *,
-        signed_entry: bytes,
-        entry_hash: bytes,
-        name: str | None = None,
-        sealed_keys: Sequence[SealedGroupKey | tuple[int, bytes, bytes]] = (),
-        drop_keys_of: Sequence[bytes] = (),
-    ) -> None:
+    def append(self, append: Append) -> None:
         """Append an entry, with the group keys that it hands out, in one transaction.
 
         ``group_id`` and ``entry_hash`` have 32 bytes. ``seq`` is the last entry's plus one; entry 0
@@ -45,23 +64,14 @@ class LogStore:
         Raises ``group.log-moved`` when another entry took this place or an earlier one is missing,
         ``group.name-taken``, ``group.unknown``, ``group.name-misplaced``.
         """
-        if (seq == 0) != (name is not None):
+        if (append.seq == 0) != (append.name is not None):
             raise CallerError(
                 "group.name-misplaced",
                 "A group gets its name with entry 0, and only then.",
                 hint="Pass the name with the founding entry alone.",
             )
         with self._database.write() as connection:
-            if name is not None:
-                _found(connection, group_id, name, entry_hash)
-            else:
-                _advance(connection, group_id, seq, entry_hash)
-            connection.execute(
-                insert(log_entries).values(
-                    group_id=group_id, seq=seq, signed_entry=signed_entry, entry_hash=entry_hash
-                )
-            )
-            _hand_out(connection, group_id, sealed_keys, drop_keys_of)
+            append.run(connection)
 
     def entries(self, group_id: bytes, since: int = 0) -> list[LogEntry]:
         """Return the entries from number ``since`` on, in order; none for an unknown group."""

@@ -18,7 +18,7 @@ from sqlalchemy import (
 
 from twinlock.store.columns import Name, Number, Octets
 
-SCHEMA_REVISION = "0001"
+SCHEMA_REVISION = "0002"
 VERSION_TABLE = "twinlock_schema_version"
 
 metadata = MetaData(
@@ -80,7 +80,6 @@ members = Table(
     metadata,
     Column("member_id", Octets(16), primary_key=True),
     Column("name", Name, nullable=False, unique=True),
-    Column("card", Octets, nullable=False),
 )
 
 enrolments = Table(
@@ -97,6 +96,16 @@ enrolment_lists = Table(
     Column("member_id", Octets(16), ForeignKey(members.c.member_id), primary_key=True),
     Column("counter", Number, nullable=False),
     Column("signed", Octets, nullable=False),
+)
+
+logins = Table(
+    "twinlock_logins",
+    metadata,
+    Column("member_id", Octets(16), ForeignKey(members.c.member_id), primary_key=True),
+    Column("kind", Name, primary_key=True),
+    # The first 16 bytes of the value's SHA-256 when it was put: a passkey's count changes in place.
+    Column("login_id", Octets(16), primary_key=True),
+    Column("value", Octets, nullable=False),
 )
 
 used_requests = Table(

@@ -48,11 +48,10 @@ class SealedGroupKey(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class StoredMember:
-    """A member: 16-byte id, unique name, and the card with the public keys."""
+    """A member: 16-byte id and unique name."""
 
     member_id: bytes
     name: str
-    card: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)

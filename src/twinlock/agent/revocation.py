@@ -1,0 +1,79 @@
+"""Ending a revocation: the staged state takes its place once the logs show the new keys (SPEC 28).
+
+Until then both are kept, so that nothing that happens between can lose the member.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from twinlock.agent.agent import Agent
+from twinlock.agent.home import FileHome, MemoryHome, StateHome
+from twinlock.agent.state import state_path
+from twinlock.core.enrolment import unlock_any
+from twinlock.core.factors import Factor
+from twinlock.core.ports import Clock, Randomness
+from twinlock.errors import CallerError
+
+
+def pending_revocation(name: str, home: str | Path) -> bytes | None:
+    """Return the change that a staged revocation waits to be accepted with, if there is one."""
+    staged = FileHome(state_path(Path(home), name)).staged()
+    return None if staged is None else staged[1]
+
+
+def finish_revocation(
+    kept: StateHome,
+    factors: Sequence[Factor],
+    bundle: bytes,
+    *,
+    clock: Clock = lambda: int(time.time()),
+    randomness: Randomness = os.urandom,
+) -> Agent:
+    """Put the staged state in place, and return its agent.
+
+    ``factors`` are those of one of the new ways in; ``bundle`` the server's answer to the agent's
+    hello, whose logs must show the new keys, and whose sealed group keys must open with them.
+    Raises CallerError ``revocation.none`` or ``revocation.pending``, and like ``Agent.follow``.
+    """
+    staged = kept.staged()
+    if staged is None:
+        raise CallerError(
+            "revocation.none",
+            "No revocation of this member is under way here.",
+            hint="Begin one with `twinlock member revoke`.",
+        )
+    locked, _ = staged
+    keys = unlock_any(locked.enrolments, factors)
+    trial = Agent(MemoryHome(), locked.unlocked(keys), keys, clock=clock, randomness=randomness)
+    try:
+        trial.follow(bundle)
+    except CallerError as error:
+        if error.code != "member.keys-retired":
+            raise
+        raise _pending() from error
+    trial.require_group_keys()
+    kept.promote()
+    return Agent(kept, locked.unlocked(keys), keys, clock=clock, randomness=randomness)
+
+
+def discard_revocation(kept: StateHome, agent: Agent) -> None:
+    """Forget a staged revocation that the server never accepted.
+
+    ``agent`` is the member's present one and has followed its groups in this run: had the server
+    accepted it, ``Agent.follow`` would have raised ``member.keys-retired``, and its group keys
+    would not open. Raises like ``Agent.require_group_keys``.
+    """
+    agent.require_group_keys()
+    kept.drop_staged()
+
+
+def _pending() -> CallerError:
+    return CallerError(
+        "revocation.pending",
+        "The groups' logs do not show the new keys yet, so the old state stays in place.",
+        hint="Have the server accept the change, then finish with a bundle of afterwards.",
+    )

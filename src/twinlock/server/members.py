@@ -1,0 +1,311 @@
+"""Members' ways in, as far as they are kept at the server (SPEC 28).
+
+What is kept here tests no guess. What is handed out before somebody unlocked it looks the same for
+names that are no member's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final
+
+from twinlock.core.enrolment import Enrolment, decode_enrolment
+from twinlock.core.enrolment_list import (
+    EnrolmentList,
+    decode_enrolment_list,
+    guessable,
+    refused_traits,
+    traits_of,
+    verify_enrolment_list,
+)
+from twinlock.core.member_bundle import MemberBundle, decode_bundle_request
+from twinlock.core.member_change import Login, MemberChange, decode_member_change
+from twinlock.core.membership import GroupState, Member
+from twinlock.core.ports import Clock, Token
+from twinlock.core.primitives import verify
+from twinlock.core.release import MAX_SHARE_SIZE, split_signed
+from twinlock.core.secret import Secret
+from twinlock.core.statements import Statement, identity_fingerprint
+from twinlock.errors import CallerError, DataError
+from twinlock.server.decoys import Decoys
+from twinlock.server.groups import GroupBook
+from twinlock.server.verifiers import VerifierLocks
+from twinlock.store.members import PutMember
+from twinlock.store.sql import SqlStore
+from twinlock.store.values import StoredMember
+
+REQUEST_LIFE: Final = 120
+SCRAM: Final = "scram"
+
+
+class Members:
+    """The enrolments of one vault's members (``Vault.members``). Safe for many threads."""
+
+    def __init__(
+        self,
+        deployment_id: bytes,
+        store: SqlStore,
+        groups: GroupBook,
+        token: Callable[[], Token],
+        statements: Callable[[], tuple[bytes, Sequence[Statement]]],
+        verifiers: VerifierLocks,
+        decoys: Decoys,
+        clock: Clock,
+    ) -> None:
+        self._deployment_id = deployment_id
+        self._store = store
+        self._groups = groups
+        self._token = token
+        self._statements = statements
+        self._verifiers = verifiers
+        self._decoys = decoys
+        self._clock = clock
+
+    def accept(self, change: bytes) -> EnrolmentList:
+        """Take a member's new ways in, with the log entries that go with them: all or nothing.
+
+        The member must be in a group that this server trusts. A sign-in of kind ``scram`` comes as
+        a verifier's text and is stored locked by the token. Raises ``enrolment.*``,
+        ``member.unknown``, ``data.not-authentic``, ``log.*`` or ``group.*``.
+        """
+        decoded, message, signature = decode_member_change(change)
+        prepared = [self._groups.prepare(p, self._token()) for p in decoded.proposals]
+        states = self._states_with(after for after, _ in prepared)
+        listed = self._verified(decoded, message, signature, states)
+        member = _member_of(states, listed.member_id)
+        blobs = self._blobs(decoded, listed)
+        _require_allowed(listed, states)
+        self._store.members.put(
+            PutMember(
+                member_id=listed.member_id,
+                name=member.name,
+                counter=listed.counter,
+                signed_list=decoded.signed_list,
+                blobs=blobs,
+                logins=self._logins(member, decoded.logins),
+                appends=[append for _, append in prepared],
+            )
+        )
+        self._groups.appended(after for after, _ in prepared)
+        return listed
+
+    def bundle(self, name: str, kinds: Iterable[str], enrolment_id: bytes | None = None) -> bytes:
+        """Return one enrolment that opens with exactly these factors, for somebody to unlock.
+
+        The newest, or the one with this id. Where there is none the answer has the same form and
+        size, and is always the same for one name. Raises CallerError ``enrolment.no-such-kind``
+        for factors that enrolments are not handed out by.
+        """
+        wanted = frozenset(kinds)
+        member = self._store.members.member(name)
+        decoy = self._decoys.enrolment(name, wanted, None if member is None else member.member_id)
+        found = None if member is None else self._find(member, wanted, enrolment_id)
+        shown = decoy if found is None else found
+        return self._bundle(shown.member_id, name, b"", [shown.raw])
+
+    def full_bundle(self, request: bytes) -> bytes:
+        """Return all of a member's enrolments and the signed list, for ``Agent.bundle_request``.
+
+        Raises ``data.not-authentic``, CallerError ``member.unknown`` or ``request.expired``.
+        """
+        message, signature = split_signed(request, max_size=MAX_SHARE_SIZE)
+        asked = decode_bundle_request(message)
+        member = _member_of(self._states_with(()), asked.member_id)
+        verify(member.signing_public, message, signature)
+        if asked.deployment_id != self._deployment_id:
+            raise _unknown()
+        if abs(self._clock() - asked.time) > REQUEST_LIFE:
+            raise CallerError(
+                "request.expired",
+                "This request for a member's enrolments is too old, or from the future.",
+                hint="Check the clock of the member's computer and ask again.",
+            )
+        return self.everything(asked.member_id)
+
+    def everything(self, member_id: bytes) -> bytes:
+        """Return the same to an operator who hands it to the member. Raises ``member.unknown``."""
+        member = self._store.members.member_by_id(member_id)
+        stored = self._store.members.enrolment_list(member_id)
+        if member is None or stored is None:
+            raise _unknown()
+        blobs = list(self._store.members.enrolments(member_id).values())
+        return self._bundle(member_id, member.name, stored.signed, blobs)
+
+    def by_name(self, name: str) -> StoredMember | None:
+        """Return the member of this name whose enrolments are kept here."""
+        return self._store.members.member(name)
+
+    def logins(self, name: str, kind: str) -> list[bytes]:
+        """Return what a member's sign-ins of one kind are compared with; nothing for a stranger."""
+        member = self._store.members.member(name)
+        return [] if member is None else self._store.members.logins(member.member_id, kind)
+
+    # --- inside ------------------------------------------------------------------------------
+
+    def _states_with(self, after: Iterable[GroupState]) -> dict[bytes, GroupState]:
+        states = self._groups.states(self._clock())
+        return {**states, **{state.group_id: state for state in after}}
+
+    def _verified(
+        self,
+        change: MemberChange,
+        message: bytes,
+        signature: bytes,
+        states: dict[bytes, GroupState],
+    ) -> EnrolmentList:
+        """Verify the change and its list with the one key that the logs give its member."""
+        for member in _everybody(states):
+            try:
+                verify(member.signing_public, message, signature)
+            except DataError:
+                continue
+            listed = verify_enrolment_list(change.signed_list, member.signing_public)
+            if (listed.deployment_id, listed.member_id) != (
+                self._deployment_id,
+                member.member_id,
+            ):
+                break
+            _require_one_key(states, member)
+            identity, _ = self._statements()
+            if listed.identity != identity_fingerprint(identity):
+                break
+            return listed
+        raise DataError(
+            "data.not-authentic",
+            "This change is signed by no present key of a member.",
+            hint="Follow the groups and make the change again; see `twinlock member factors`.",
+        )
+
+    def _blobs(self, change: MemberChange, listed: EnrolmentList) -> dict[bytes, bytes]:
+        stored = self._store.members.enrolments(listed.member_id)
+        sent = {e.enrolment_id: e for e in (decode_enrolment(blob) for blob in change.blobs)}
+        kept = {}
+        for entry in listed.enrolments:
+            if not entry.at_server:
+                continue
+            enrolment = sent.pop(entry.enrolment_id, None)
+            if enrolment is None and entry.enrolment_id in stored:
+                enrolment = decode_enrolment(stored[entry.enrolment_id])
+            if enrolment is None or not _is_as_listed(enrolment, entry.kinds, listed):
+                raise _unlike("an enrolment is missing, or is not as the list says")
+            if guessable(enrolment.kinds):
+                raise CallerError(
+                    "enrolment.guessable",
+                    "An enrolment on which a stolen database tests guesses is not kept here.",
+                    hint="Keep it on the member's computer, or add a device key to it.",
+                )
+            kept[entry.enrolment_id] = enrolment.raw
+        if sent:
+            raise _unlike("an enrolment came that the list does not have")
+        return kept
+
+    def _logins(
+        self, member: Member, logins: Sequence[Login] | None
+    ) -> list[tuple[str, bytes]] | None:
+        if logins is None:
+            return None
+        return [
+            (
+                x.kind,
+                self._verifiers.lock(member.name, Secret(x.value)) if x.kind == SCRAM else x.value,
+            )
+            for x in logins
+        ]
+
+    def _find(
+        self, member: StoredMember, kinds: frozenset[str], enrolment_id: bytes | None
+    ) -> Enrolment | None:
+        blobs = self._store.members.enrolments(member.member_id)
+        enrolments = [decode_enrolment(blob) for blob in blobs.values()]
+        fitting = [
+            e
+            for e in enrolments
+            if set(e.kinds) == kinds and enrolment_id in (None, e.enrolment_id)
+        ]
+        if len(fitting) < 2:
+            return fitting[0] if fitting else None
+        newest = self._order(member.member_id)
+        return max(fitting, key=lambda e: newest.get(e.enrolment_id, -1))
+
+    def _order(self, member_id: bytes) -> dict[bytes, int]:
+        """Return each enrolment's place in the stored list; whoever unlocks one verifies it."""
+        stored = self._store.members.enrolment_list(member_id)
+        if stored is None:
+            return {}
+        message, _ = split_signed(stored.signed, max_size=MAX_SHARE_SIZE)
+        listed = decode_enrolment_list(message)
+        return {entry.enrolment_id: place for place, entry in enumerate(listed.enrolments)}
+
+    def _bundle(
+        self, member_id: bytes, name: str, signed_list: bytes, blobs: Sequence[bytes]
+    ) -> bytes:
+        _, statements = self._statements()
+        return MemberBundle(
+            self._deployment_id, member_id, name, signed_list, tuple(blobs), tuple(statements)
+        ).encode()
+
+
+def _everybody(states: dict[bytes, GroupState]) -> Iterable[Member]:
+    seen: dict[bytes, Member] = {}
+    for state in states.values():
+        for membership in state.members.values():
+            seen.setdefault(membership.member.signing_kid, membership.member)
+    return seen.values()
+
+
+def _member_of(states: dict[bytes, GroupState], member_id: bytes) -> Member:
+    for state in states.values():
+        if (membership := state.members.get(member_id)) is not None:
+            return membership.member
+    raise _unknown()
+
+
+def _require_one_key(states: dict[bytes, GroupState], member: Member) -> None:
+    """Refuse a revocation that leaves the old keys in a group: they would go on opening there."""
+    for state in states.values():
+        found = state.members.get(member.member_id)
+        if found is not None and found.member.signing_public != member.signing_public:
+            raise CallerError(
+                "enrolment.keys-differ",
+                f"In group {state.name} this member would keep other keys than this change has.",
+                hint="Follow all groups of the member, then revoke again.",
+            )
+
+
+def _require_allowed(listed: EnrolmentList, states: dict[bytes, GroupState]) -> None:
+    traits = traits_of(entry.kinds for entry in listed.enrolments)
+    for state in states.values():
+        membership = state.members.get(listed.member_id)
+        if membership is None:
+            continue
+        refused = refused_traits(state.policy, traits) | (membership.member.traits ^ traits)
+        if refused:
+            raise CallerError(
+                "enrolment.policy",
+                f"Group {state.name} does not allow these ways in: {', '.join(sorted(refused))}.",
+                hint="State them in the group's log first, or add a device key or recovery code.",
+            )
+
+
+def _is_as_listed(enrolment: Enrolment, kinds: tuple[str, ...], listed: EnrolmentList) -> bool:
+    return (
+        enrolment.deployment_id == listed.deployment_id
+        and enrolment.member_id == listed.member_id
+        and enrolment.kinds == kinds
+    )
+
+
+def _unlike(why: str) -> DataError:
+    return DataError(
+        "enrolment.unlike-list",
+        f"The change does not hold together: {why}.",
+        hint="Make the change again with the same version of Twinlock.",
+    )
+
+
+def _unknown() -> CallerError:
+    return CallerError(
+        "member.unknown",
+        "This server keeps no enrolments of that member.",
+        hint="The member has to be in a group that this server trusts, and hand in a change.",
+    )
