@@ -24,7 +24,7 @@ from twinlock.core.member_bundle import BundleRequest, MemberBundle, decode_memb
 from twinlock.core.membership import AgentPlacement
 from twinlock.core.ports import Clock, Randomness
 from twinlock.core.release import sign_message
-from twinlock.errors import DataError
+from twinlock.errors import CallerError, DataError
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class Arrival:
     ) -> Arrival:
         """Unlock one of a bundle's enrolments with all of its factors.
 
-        Raises ``format.*``, ``factor.*`` or DataError ``member.other-deployment``.
+        Raises ``format.*``, ``factor.*`` or CallerError ``member.other-deployment``.
         """
         shown = decode_member_bundle(bundle)
         enrolments = [decode_enrolment(blob) for blob in shown.blobs]
@@ -143,7 +143,7 @@ def _require_of(
     ids = {(shown.deployment_id, shown.member_id)}
     ids |= {(e.deployment_id, e.member_id) for e in enrolments}
     if ids != {(deployment.deployment_id, shown.member_id)}:
-        raise DataError(
+        raise CallerError(
             "member.other-deployment",
             "The server sent enrolments of another deployment, or of several members.",
             hint="Check that the deployment's card is the right one.",

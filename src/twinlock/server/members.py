@@ -106,7 +106,7 @@ class Members:
     def full_bundle(self, request: bytes) -> bytes:
         """Return all of a member's enrolments and the signed list, for ``Agent.bundle_request``.
 
-        Raises ``data.not-authentic``, CallerError ``member.unknown`` or ``request.expired``.
+        Raises DataError ``data.not-authentic`` or ``request.expired``, CallerError ``member.unknown``.
         """
         message, signature = split_signed(request, max_size=MAX_SHARE_SIZE)
         asked = decode_bundle_request(message)
@@ -115,7 +115,7 @@ class Members:
         if asked.deployment_id != self._deployment_id:
             raise _unknown()
         if abs(self._clock() - asked.time) > REQUEST_LIFE:
-            raise CallerError(
+            raise DataError(
                 "request.expired",
                 "This request for a member's enrolments is too old, or from the future.",
                 hint="Check the clock of the member's computer and ask again.",
