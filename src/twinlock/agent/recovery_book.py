@@ -175,8 +175,10 @@ class RecoveryBook:
 
 def decode_recovery_book(value: Any) -> RecoveryBook:
     """Read what ``items`` returned. Raises ``format.malformed``."""
-    notices, aids = cbor.take_list(value, 2, 2)
     book = RecoveryBook()
+    if value == []:  # Written by an agent that reads no notices, such as the browser's.
+        return book
+    notices, aids = cbor.take_list(value, 2, 2)
     for row in cbor.take_list(notices):
         notice = _take_notice(row)
         book.notices[notice.key] = notice
