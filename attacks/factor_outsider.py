@@ -136,13 +136,11 @@ def _refusal(error: TwinlockError) -> Hashable:
 def time_looks(accounts: Accounts) -> Mapping[str, str]:
     """Compare the times of two names, asked in turn; what to report of each."""
     known, nobody = KNOWN[0], NOBODY[0]
-    scram = accounts.login
+    scram, verifiers = accounts.login, {n: accounts.get(n, "login") for n in (known, nobody)}
     looks: Mapping[str, Look] = {
         "SCRAM first message": lambda name: scram.begin(f"n,,n={name},r=any", accounts.find),
         "split login with the application's look-up of its row": partial(login, accounts),
-        "split login": partial(
-            _compared, {name: accounts.get(name, "login") for name in (known, nobody)}
-        ),
+        "split login": partial(_compared, verifiers),
         "hardening offer": partial(offer, accounts.world),
     }
     return {f"time of {kind}": _told_by_time(look, known, nobody) for kind, look in looks.items()}

@@ -62,10 +62,16 @@ def _lengths(aad: bytes, ciphertext: bytes) -> bytes:
     return (len(aad) * 8).to_bytes(8, "big") + (len(ciphertext) * 8).to_bytes(8, "big")
 
 
-def collide(keys: tuple[bytes, bytes], nonce: bytes, aad: bytes, *, blocks: int) -> bytes:
-    """Return ciphertext || tag of so many blocks that is authentic under both keys."""
+def collide(
+    keys: tuple[bytes, bytes], nonce: bytes, aad: bytes, *, blocks: int, start: bytes = b""
+) -> bytes:
+    """Return ciphertext || tag of so many blocks that is authentic under both keys.
+
+    ``start`` is what the ciphertext begins with, up to its last block.
+    """
     one, two = (_Ghash(key, nonce) for key in keys)
     content = bytearray(os.urandom(blocks * _BLOCK))
+    content[: len(start)] = start
     content[-_BLOCK:] = bytes(_BLOCK)
     # The last block is multiplied by H^2: once for itself, once for the block of lengths.
     difference = one.tag(aad, bytes(content)) ^ two.tag(aad, bytes(content))

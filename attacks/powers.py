@@ -217,7 +217,12 @@ def _record_id(place: Place) -> bytes:
 
 def spki_of(key: SigningKey) -> bytes:
     """Return the DER SubjectPublicKeyInfo of a P-256 key."""
-    point = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), key.public)
+    return spki_of_point(key.public)
+
+
+def spki_of_point(raw: bytes) -> bytes:
+    """Return the DER SubjectPublicKeyInfo of an uncompressed P-256 point."""
+    point = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), raw)
     return point.public_bytes(
         serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
     )
