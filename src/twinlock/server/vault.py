@@ -170,6 +170,11 @@ class Vault:
         return self._config
 
     @property
+    def clock(self) -> Clock:
+        """The clock that this vault goes by."""
+        return self._clock
+
+    @property
     def store(self) -> SqlStore:
         """The store, for administration."""
         return self._store

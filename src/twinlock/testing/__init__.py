@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from twinlock.testing.clock import MemoryClock
     from twinlock.testing.deployment import MemoryDeployment, memory_vault
-    from twinlock.testing.hardening import VaultHardening
+    from twinlock.server.own_services import VaultHardening
     from twinlock.testing.member import MemoryMember
     from twinlock.testing.memory_token import MemoryToken
 
@@ -29,7 +29,7 @@ _PLACES = {
     "MemoryDeployment": "twinlock.testing.deployment",
     "MemoryMember": "twinlock.testing.member",
     "MemoryToken": "twinlock.testing.memory_token",
-    "VaultHardening": "twinlock.testing.hardening",
+    "VaultHardening": "twinlock.server.own_services",
     "memory_vault": "twinlock.testing.deployment",
 }
 

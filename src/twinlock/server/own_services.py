@@ -1,4 +1,4 @@
-"""An agent's way to harden passwords with a vault in the same process."""
+"""What an agent asks a server for, answered by a vault in the same process."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class VaultHardening:
 
     vault: Vault
     account: bytes
-    source: str = "test"
+    source: str = "here"
 
     def offer(self) -> HardeningOffer:
         """See ``server.hardening.Hardening.offer``."""
