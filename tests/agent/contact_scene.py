@@ -124,7 +124,7 @@ class Scene:
         kept: list[bytes] = []
         shown = decode_member_bundle(self.from_server().member)
         device = NewDevice.begin(
-            "weber", contacts_enrolment(shown.blobs), kept.append, clock=self.world.clock
+            "weber", contacts_enrolment(shown), kept.append, clock=self.world.clock
         )
         return Ceremony(self, device, kept)
 

@@ -35,10 +35,13 @@ from twinlock.core.contacts.messages import (
 )
 from twinlock.core.contacts.sharing import MAX_CONTACTS, SecretSharing
 from twinlock.core.enrolment import Enrolment, decode_enrolment
+from twinlock.core.enrolment_list import MAX_LIST_SIZE, decode_enrolment_list
 from twinlock.core.factors import Parameters
 from twinlock.core.factors.contacts import KIND, ContactsFactor, take_contacts_parameters
+from twinlock.core.member_bundle import MemberBundle
 from twinlock.core.ports import Clock, Randomness
 from twinlock.core.primitives import KemKey, equal, kem_key_from_seed
+from twinlock.core.release import split_signed
 from twinlock.core.secret import Secret
 from twinlock.errors import CallerError, DataError
 
@@ -259,22 +262,30 @@ class NewDevice:
         self._save(cbor.encode([_KEPT, self.ask.encode(), self._seed.reveal(), rows]))
 
 
-def contacts_enrolment(enrolments: Sequence[bytes]) -> bytes:
-    """Return the newest enrolment with contacts. Raises CallerError ``contacts.none``."""
-    with_contacts = [raw for raw in enrolments if KIND in decode_enrolment(raw).kinds]
+def contacts_enrolment(bundle: MemberBundle) -> bytes:
+    """Return a bundle's newest enrolment with contacts, as far as its list tells, which is
+    verified only after it has opened. Raises ``format.*`` or CallerError ``contacts.none``.
+    """
+    with_contacts = [raw for raw in bundle.blobs if KIND in decode_enrolment(raw).kinds]
     if not with_contacts:
-        raise _no_contacts()
-    return with_contacts[-1]
+        raise no_contacts()
+    order: list[bytes] = []
+    if bundle.signed_list:
+        message, _ = split_signed(bundle.signed_list, max_size=MAX_LIST_SIZE)
+        order = [listed.enrolment_id for listed in decode_enrolment_list(message).enrolments]
+    ids = {raw: decode_enrolment(raw).enrolment_id for raw in with_contacts}
+    return max(with_contacts, key=lambda raw: order.index(ids[raw]) if ids[raw] in order else -1)
 
 
 def _parameters(enrolment: Enrolment) -> Parameters:
     parameters = dict(enrolment.factors).get(KIND)
     if parameters is None:
-        raise _no_contacts()
+        raise no_contacts()
     return parameters
 
 
-def _no_contacts() -> CallerError:
+def no_contacts() -> CallerError:
+    """Return the error for a member without contacts."""
     return CallerError(
         "contacts.none",
         "This member has chosen no contacts.",

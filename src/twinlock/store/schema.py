@@ -18,7 +18,7 @@ from sqlalchemy import (
 
 from twinlock.store.columns import Name, Number, Octets
 
-SCHEMA_REVISION = "0002"
+SCHEMA_REVISION = "0003"
 VERSION_TABLE = "twinlock_schema_version"
 
 metadata = MetaData(
@@ -106,6 +106,19 @@ logins = Table(
     # The first 16 bytes of the value's SHA-256 when it was put: a passkey's count changes in place.
     Column("login_id", Octets(16), primary_key=True),
     Column("value", Octets, nullable=False),
+)
+
+recoveries = Table(
+    "twinlock_recoveries",
+    metadata,
+    Column("digest", Octets(32), primary_key=True),
+    Column("contact_id", Octets(16), primary_key=True),
+    Column("step", Name, primary_key=True),
+    Column("member_id", Octets(16), ForeignKey(members.c.member_id), nullable=False),
+    Column("made", Number, nullable=False),
+    Column("message", Octets, nullable=False),
+    Index("ix_twinlock_recoveries_contact", "contact_id", "step"),
+    Index("ix_twinlock_recoveries_member", "member_id"),
 )
 
 used_requests = Table(

@@ -15,6 +15,7 @@ from twinlock.store.log import LogStore
 from twinlock.store.members import MemberStore
 from twinlock.store.meta import MetaStore
 from twinlock.store.records import RecordStore
+from twinlock.store.recoveries import RecoveryStore
 
 
 class SqlStore:
@@ -36,6 +37,7 @@ class SqlStore:
         self.audit = AuditStore(database)
         self.counters = CounterStore(database)
         self.records = RecordStore(database)
+        self.recoveries = RecoveryStore(database)
 
     @classmethod
     def connect(cls, url: str, *, create: bool = False) -> Self:
