@@ -111,6 +111,8 @@ class Cli:
         )
         # Set here, so that a command in this process does not set it for the tests after it.
         own = {"SOFTHSM2_CONF": os.environ.get("SOFTHSM2_CONF", "/dev/null")}
+        # Nor does a command look into the keyring of whoever runs the tests.
+        own["TWINLOCK_KEYRING"] = "0"
         return {**cleared, **own, **self.env, **env}
 
     def _environment(self, env: Mapping[str, str]) -> dict[str, str]:

@@ -29,8 +29,8 @@ COMMANDS = sorted(_commands())
 def test_every_promised_command_is_there() -> None:
     families = {command[0] for command in COMMANDS}
     promised = (
-        "init dev doctor token group member seal request release open adopt unseal-column audit "
-        "guess-cost version"
+        "init dev doctor token group member device-key seal request release open adopt "
+        "unseal-column audit guess-cost version"
     )
     assert families == set(promised.split())
 

@@ -21,6 +21,7 @@ from twinlock.cli.command import (
     new_app,
 )
 from twinlock.cli.dev import add_to as add_dev
+from twinlock.cli.device_key import app as device_key_app
 from twinlock.cli.doctor import add_to as add_doctor
 from twinlock.cli.failure import EXIT_INTERRUPTED, interrupted, report
 from twinlock.cli.group import app as group_app
@@ -85,6 +86,7 @@ for add_to in (add_init, add_dev, add_doctor):
     add_to(app, "Set up")
 app.add_typer(token_app, name="token", rich_help_panel="Set up")
 app.add_typer(member_app, name="member", rich_help_panel="People")
+app.add_typer(device_key_app, name="device-key", rich_help_panel="People")
 app.add_typer(group_app, name="group", rich_help_panel="People")
 for add_to in (add_seal, add_request, add_release, add_open):
     add_to(app, "Records")

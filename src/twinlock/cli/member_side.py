@@ -16,6 +16,12 @@ from twinlock.agent.agent import Agent
 from twinlock.agent.factors import DeviceKey, Passphrase
 from twinlock.agent.state import LockedState, load_state, state_path
 from twinlock.cli.cards import card_named, smart_card
+from twinlock.cli.keyrings import (
+    key_in_keyring,
+    key_instead_of_file,
+    keyring_has_key,
+    named_in_keyring,
+)
 from twinlock.cli.recovery import ask_recovery_code
 from twinlock.cli.terminal import Terminal
 from twinlock.core.deployment import PREFIX as CARD_PREFIX
@@ -27,6 +33,7 @@ from twinlock.core.membership import AgentPlacement, Invitation, parse_invitatio
 from twinlock.core.membership.invitation import PREFIX as INVITATION_PREFIX
 from twinlock.errors import CallerError
 from twinlock.files import read_private
+from twinlock.keyring.device_key import KeyringDeviceKey
 
 _MAX_TEXT: Final = 16 << 10
 _PANEL: Final = "Member"
@@ -49,8 +56,8 @@ KeyOption = Annotated[
     Path | None,
     typer.Option(
         "--key",
-        metavar="FILE",
-        help="Device key file; default HOME/MEMBER.key.",
+        metavar="FILE|keyring[:CHECK]",
+        help="Device key; default HOME/MEMBER.key, else the system's keyring.",
         rich_help_panel=_PANEL,
     ),
 ]
@@ -89,8 +96,19 @@ class Who:
 
     @property
     def key_file(self) -> Path:
-        """The device key file."""
+        """The device key file. Raises ``keyring.no-file`` when the keyring was named instead."""
+        if self.in_keyring is not None:
+            raise CallerError(
+                "keyring.no-file",
+                "A key file is needed here, and --key names the system's keyring.",
+                hint=f"Make a file, then: `twinlock device-key to-keyring {self.name}`.",
+            )
         return self.key or self.home / f"{self.name}.key"
+
+    @property
+    def in_keyring(self) -> str | None:
+        """What ``--key`` says of the keyring (``keyrings.named_in_keyring``)."""
+        return named_in_keyring(self.key)
 
 
 def locked_state(who: Who) -> LockedState:
@@ -114,41 +132,61 @@ def unlock(
 
     Raises ``factor.*`` or ``file.*``.
     """
-    enrolment = _enrolment(locked_state(who), who)
-    factors = [_factor(kind, terminal, who) for kind in enrolment.kinds]
-    return Agent.unlock(who.name, *factors, home=who.home, placement=placement)
+    return Agent.unlock(who.name, *factors_of(terminal, who), home=who.home, placement=placement)
 
 
 def factors_of(terminal: Terminal, who: Who) -> list[Factor]:
     """Return the factors that unlock this member."""
-    enrolment = _enrolment(locked_state(who), who)
-    return [_factor(kind, terminal, who) for kind in enrolment.kinds]
+    state = locked_state(who)
+    enrolment = _enrolment(state, who)
+    return [_factor(kind, terminal, who, state) for kind in enrolment.kinds]
 
 
 def _enrolment(state: LockedState, who: Who) -> Enrolment:
     """The enrolment whose factors are at hand.
 
     A passphrase, a card or a recovery code counts as such when it is named; a recovery code that
-    is not, only when nothing else is left to ask for.
+    is not, only when nothing else is left to ask for. The keyring, which may ask its user to unlock
+    it, is looked into only when that may change the choice.
     """
 
-    def missing(enrolment: Enrolment) -> tuple[bool, ...]:
+    def missing(enrolment: Enrolment, has_key: bool) -> tuple[bool, ...]:
         def differs(kind: str, given: str | None) -> bool:
             return (kind in enrolment.kinds) != bool(given)
 
         return (
-            "device-key" in enrolment.kinds and not who.key_file.exists(),
+            "device-key" in enrolment.kinds and not has_key,
             differs("recovery-code", who.recovery_env),
             differs("smart-card", card_named(who.card)),
             differs("passphrase", who.passphrase_env),
         )
 
-    return min(state.enrolments, key=missing)
+    def best(has_key: bool) -> Enrolment:
+        return min(state.enrolments, key=lambda enrolment: missing(enrolment, has_key))
+
+    has_key = who.in_keyring is not None or who.key_file.exists()
+    chosen = best(has_key)
+    if has_key or who.key is not None or not any(missing(chosen, has_key)):
+        return chosen
+    other = best(True)
+    return other if other is not chosen and keyring_has_key(state) else chosen
 
 
-def _factor(kind: str, terminal: Terminal, who: Who) -> Factor:
+def device_key(who: Who, state: LockedState) -> DeviceKey | KeyringDeviceKey:
+    """Return the device key: the file or keyring that was named, else whichever has it.
+
+    Raises ``keyring.*``; a file that is not there says so when it is read.
+    """
+    if who.in_keyring is not None:
+        return key_in_keyring(state, who.in_keyring)
+    if who.key is None and not who.key_file.exists():
+        return key_instead_of_file(state) or DeviceKey(who.key_file)
+    return DeviceKey(who.key_file)
+
+
+def _factor(kind: str, terminal: Terminal, who: Who, state: LockedState) -> Factor:
     if kind == "device-key":
-        return DeviceKey(who.key_file)
+        return device_key(who, state)
     if kind == "passphrase":
         return passphrase(terminal, who.passphrase_env, f"Passphrase of {who.name}: ")
     if kind == "recovery-code":

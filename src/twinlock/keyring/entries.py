@@ -73,7 +73,7 @@ def _backend() -> KeyringBackend:
         # A backend can be named in the environment, and may be any module.
         raise _no_backend(f"cannot be used ({type(error).__name__})") from error
     if priority < 1:
-        raise _no_backend(f"is {chosen.name!r}, which keeps no secrets")
+        raise _no_backend(f"is not in reach here: {chosen.name!r} keeps no secrets")
     return chosen
 
 
