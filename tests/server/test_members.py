@@ -349,8 +349,26 @@ def test_sign_ins_go_with_the_change(world: World) -> None:
     agent.ways.enrol(new, logins=[Login("split", b"v" * 32)], send=world.vault.members.accept)
     assert world.vault.members.logins("kim", "split") == [b"v" * 32]
     assert world.vault.members.logins("nobody", "split") == []
-    agent.ways.enrol(NewWay([RecoveryCode.create()[0]]), send=world.vault.members.accept)
-    assert world.vault.members.logins("kim", "split") == [b"v" * 32]
+    more = [Login("split", b"w" * 32), Login("passkey", b"one"), Login("passkey", b"two")]
+    agent.ways.enrol(
+        NewWay([RecoveryCode.create()[0]]), logins=more, send=world.vault.members.accept
+    )
+    assert world.vault.members.logins("kim", "split") == [b"w" * 32]
+    assert sorted(world.vault.members.logins("kim", "passkey")) == [b"one", b"two"]
+    only = [Login("passkey", None), Login("passkey", b"three")]
+    agent.ways.enrol(
+        NewWay([RecoveryCode.create()[0]]), logins=only, send=world.vault.members.accept
+    )
+    assert world.vault.members.logins("kim", "passkey") == [b"three"]
+    assert world.vault.members.logins("kim", "split") == [b"w" * 32]
+    odd = [Login("telepathy", b"x")]
+    new = NewWay([RecoveryCode.create()[0]])
+    refused = code_of(agent.ways.enrol, new, logins=odd, send=world.vault.members.accept)
+    assert refused == "enrolment.unlike-list"
+    change = agent.ways.revoke([NewWay([RecoveryCode.create()[0]])], logins=[Login("split", b"x")])
+    world.vault.members.accept(change)
+    assert world.vault.members.logins("kim", "passkey") == []
+    assert world.vault.members.logins("kim", "split") == [b"x"]
 
 
 def test_a_member_without_a_group_is_not_kept(world: World) -> None:

@@ -49,17 +49,20 @@ def test_enrolments_and_sign_ins_are_kept_per_member_and_replaced_as_a_whole(
     store: SqlStore,
 ) -> None:
     both = {SECOND: b"two", FIRST: b"one"}
+    single = frozenset({"split"})
     store.members.put(replace(ANY, blobs=both, logins=[("split", b"v"), ("passkey", b"p")]))
-    store.members.put(replace(BOBS, blobs={FIRST: b"bob's"}))
+    store.members.put(replace(BOBS, blobs={FIRST: b"bob's"}, logins=[("split", b"b")]))
     assert store.members.enrolments(ALICE) == {FIRST: b"one", SECOND: b"two"}
     assert store.members.logins(ALICE, "split") == [b"v"]
-    store.members.put(replace(ANY, counter=2, blobs={SECOND: b"two"}))
+    new = replace(ANY, counter=2, blobs={SECOND: b"two"}, single=single)
+    store.members.put(replace(new, logins=[("passkey", b"q"), ("split", b"w")]))
     assert store.members.enrolments(ALICE) == {SECOND: b"two"}
-    assert store.members.logins(ALICE, "passkey") == [b"p"]
-    store.members.put(replace(ANY, counter=3, logins=[("passkey", b"q")]))
+    assert sorted(store.members.logins(ALICE, "passkey")) == [b"p", b"q"]
+    assert store.members.logins(ALICE, "split") == [b"w"]
+    store.members.put(replace(ANY, counter=3, logins=[("passkey", None), ("passkey", b"r")]))
     assert store.members.enrolments(ALICE) == {}
-    assert store.members.logins(ALICE, "split") == []
-    assert store.members.all_logins("passkey") == [(ALICE, b"q")]
+    assert store.members.all_logins("passkey") == [(ALICE, b"r")]
+    assert store.members.all_logins("split") == [(ALICE, b"w"), (BOB, b"b")]
     assert store.members.all_enrolments() == [(BOB, b"bob's")]
 
 

@@ -45,7 +45,7 @@ def recover(
     *,
     sharing: SecretSharing,
     factors: Sequence[Factor] = (),
-    logins: Sequence[Login] | None = None,
+    logins: Sequence[Login] = (),
     sole_passkey: bool = False,
     clock: Clock = lambda: int(time.time()),
     randomness: Randomness = os.urandom,

@@ -27,7 +27,7 @@ from twinlock.core.enrolment_list import (
 )
 from twinlock.core.factors import EnrollableFactor
 from twinlock.core.member_bundle import decode_member_bundle
-from twinlock.core.member_change import Login, MemberChange
+from twinlock.core.member_change import LOGIN_KINDS, Login, MemberChange
 from twinlock.core.membership import GroupState
 from twinlock.core.ports import Clock, Randomness
 from twinlock.core.proposal import Proposal
@@ -89,7 +89,7 @@ class Ways:
         way: NewWay,
         *,
         instead_of: bytes | None = None,
-        logins: Sequence[Login] | None = None,
+        logins: Sequence[Login] = (),
         scram_alone: bool = False,
         sole_passkey: bool = False,
         send: Send | None = None,
@@ -97,7 +97,7 @@ class Ways:
         """Make a way in; ``instead_of`` (an enrolment id) makes it a change. Keys stay.
 
         Returns the change for the server. With ``send`` it is handed over first, and nothing
-        happened here if that failed. ``logins`` replaces what the server compares sign-ins with.
+        happened here if that failed. ``logins`` is what the server compares sign-ins with.
         Raises ``factor.*``, ``enrolment.*``, and whatever ``send`` raises.
         """
         made, listed = self._make(self.keys.seed, way, scram_alone)
@@ -116,13 +116,13 @@ class Ways:
         """
         with self.home.locked():
             self.reload()
-            return self._put(self._without(enrolment_id), [], None, sole_passkey, send)
+            return self._put(self._without(enrolment_id), [], (), sole_passkey, send)
 
     def revoke(
         self,
         ways: Sequence[NewWay],
         *,
-        logins: Sequence[Login] | None = None,
+        logins: Sequence[Login] = (),
         scram_alone: bool = False,
         sole_passkey: bool = False,
     ) -> bytes:
@@ -130,6 +130,7 @@ class Ways:
 
         The agent must have followed its groups in this run. The new state is staged: it takes the
         place of the present one in ``finish_revocation``, once the groups' logs show the new keys.
+        ``logins`` are the only ones that sign in from then on.
         Returns the change for the server, which appends and stores all of it or nothing. Called
         again before that, it returns the same change. Raises ``factor.*``, ``enrolment.*``,
         ``group.key-missing`` or ``log.*``.
@@ -148,7 +149,8 @@ class Ways:
             after.take_list(listed.signed(keys.signing), listed, [blob for blob, _ in made])
             traits = traits_of(after.ways)
             proposals = [self.admin.rekey(g.group_id, keys, traits) for g in self._own_groups()]
-            change = self._change(after, logins, proposals).signed(keys.signing)
+            forgotten = [Login(kind, None) for kind in LOGIN_KINDS]
+            change = self._change(after, [*forgotten, *logins], proposals).signed(keys.signing)
             self.home.stage(after, keys, change)
             return change
 
@@ -209,7 +211,7 @@ class Ways:
         self,
         entries: Sequence[Listed],
         made: Sequence[Enrolment],
-        logins: Sequence[Login] | None,
+        logins: Sequence[Login],
         sole_passkey: bool,
         send: Send | None,
     ) -> bytes:
@@ -239,14 +241,12 @@ class Ways:
 
     @staticmethod
     def _change(
-        after: MemberState, logins: Sequence[Login] | None, proposals: Sequence[Proposal]
+        after: MemberState, logins: Sequence[Login], proposals: Sequence[Proposal]
     ) -> MemberChange:
         kept = () if after.listed is None else after.listed.enrolments
         there = {entry.enrolment_id for entry in kept if entry.at_server}
         blobs = tuple(e.raw for e in after.enrolments if e.enrolment_id in there)
-        return MemberChange(
-            after.signed_list, blobs, None if logins is None else tuple(logins), tuple(proposals)
-        )
+        return MemberChange(after.signed_list, blobs, tuple(logins), tuple(proposals))
 
     def _listed(self) -> list[Listed]:
         if self.state.listed is not None:

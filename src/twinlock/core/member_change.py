@@ -13,29 +13,33 @@ from twinlock.core.release import sign_message, split_signed
 
 _CHANGE: Final = "twinlock/v1/member-change"
 MAX_CHANGE_SIZE: Final = 64 << 20
+LOGIN_KINDS: Final = ("split", "scram", "passkey")
 MAX_LOGINS: Final = 64
 MAX_PROPOSALS: Final = 2048
 
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """What a sign-in is compared with. ``kind``: ``split``, ``scram`` or ``passkey``."""
+    """What a sign-in is compared with. ``kind``: ``split``, ``scram`` or ``passkey``.
+
+    ``value`` None forgets all of that kind. Of ``split`` and ``scram`` there is one.
+    """
 
     kind: str
-    value: bytes
+    value: bytes | None
 
 
 @dataclass(frozen=True, slots=True)
 class MemberChange:
     """The new signed list, all enrolments that are kept at the server, and what goes with them.
 
-    ``logins`` None leaves what is stored; else they replace all of it. ``proposals`` are entries of
-    the member's groups that must be appended with it, all or none.
+    ``logins`` are done in order; what they do not name stays. ``proposals`` are entries of the
+    member's groups that must be appended with it, all or none.
     """
 
     signed_list: bytes
     blobs: tuple[bytes, ...]
-    logins: tuple[Login, ...] | None = None
+    logins: tuple[Login, ...] = ()
     proposals: tuple[Proposal, ...] = ()
 
     def signed(self, key: SigningKey) -> bytes:
@@ -46,7 +50,7 @@ class MemberChange:
                     _CHANGE,
                     self.signed_list,
                     list(self.blobs),
-                    None if self.logins is None else [[x.kind, x.value] for x in self.logins],
+                    [[login.kind, login.value] for login in self.logins] or None,
                     [proposal.encode() for proposal in self.proposals],
                 ]
             ),
@@ -65,9 +69,9 @@ def decode_member_change(signed: bytes) -> tuple[MemberChange, bytes, bytes]:
     change = MemberChange(
         cbor.take_bytes(signed_list),
         tuple(cbor.take_bytes(blob) for blob in cbor.take_list(blobs, 0, MAX_ENROLMENTS)),
-        None
+        ()
         if logins is None
-        else tuple(_take_login(login) for login in cbor.take_list(logins, 0, MAX_LOGINS)),
+        else tuple(_take_login(login) for login in cbor.take_list(logins, 1, MAX_LOGINS)),
         tuple(
             decode_proposal(cbor.take_bytes(raw))
             for raw in cbor.take_list(proposals, 0, MAX_PROPOSALS)
@@ -78,4 +82,4 @@ def decode_member_change(signed: bytes) -> tuple[MemberChange, bytes, bytes]:
 
 def _take_login(value: Any) -> Login:
     kind, stored = cbor.take_list(value, 2, 2)
-    return Login(cbor.take_text(kind), cbor.take_bytes(stored))
+    return Login(cbor.take_text(kind), None if stored is None else cbor.take_bytes(stored))

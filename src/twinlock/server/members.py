@@ -19,7 +19,7 @@ from twinlock.core.enrolment_list import (
     verify_enrolment_list,
 )
 from twinlock.core.member_bundle import MemberBundle, decode_bundle_request
-from twinlock.core.member_change import Login, MemberChange, decode_member_change
+from twinlock.core.member_change import LOGIN_KINDS, Login, MemberChange, decode_member_change
 from twinlock.core.membership import GroupState, Member
 from twinlock.core.ports import Clock, Token
 from twinlock.core.primitives import verify
@@ -36,6 +36,7 @@ from twinlock.store.values import StoredMember
 
 REQUEST_LIFE: Final = 120
 SCRAM: Final = "scram"
+SINGLE: Final = frozenset({SCRAM, "split"})
 
 
 class Members:
@@ -83,6 +84,7 @@ class Members:
                 signed_list=decoded.signed_list,
                 blobs=blobs,
                 logins=self._logins(member, decoded.logins),
+                single=SINGLE,
                 appends=[append for _, append in prepared],
             )
         )
@@ -106,7 +108,8 @@ class Members:
     def full_bundle(self, request: bytes) -> bytes:
         """Return all of a member's enrolments and the signed list, for ``Agent.bundle_request``.
 
-        Raises DataError ``data.not-authentic`` or ``request.expired``, CallerError ``member.unknown``.
+        Raises DataError ``data.not-authentic`` or ``request.expired``, CallerError
+        ``member.unknown``.
         """
         message, signature = split_signed(request, max_size=MAX_SHARE_SIZE)
         asked = decode_bundle_request(message)
@@ -199,16 +202,14 @@ class Members:
             raise _unlike("an enrolment came that the list does not have")
         return kept
 
-    def _logins(
-        self, member: Member, logins: Sequence[Login] | None
-    ) -> list[tuple[str, bytes]] | None:
-        if logins is None:
-            return None
+    def _logins(self, member: Member, logins: Sequence[Login]) -> list[tuple[str, bytes | None]]:
+        for login in logins:
+            if login.kind not in LOGIN_KINDS:
+                raise _unlike("it has a sign-in of an unknown kind")
         return [
-            (
-                x.kind,
-                self._verifiers.lock(member.name, Secret(x.value)) if x.kind == SCRAM else x.value,
-            )
+            (x.kind, self._verifiers.lock(member.name, Secret(x.value)))
+            if x.kind == SCRAM and x.value is not None
+            else (x.kind, x.value)
             for x in logins
         ]
 

@@ -21,7 +21,8 @@ from twinlock.store.values import EnrolmentList, StoredMember
 class PutMember:
     """A member's new ways in. ``blobs``: all enrolments that are kept here, by 16-byte id.
 
-    ``logins``: (kind, value); None leaves those that are stored. ``appends`` go with it.
+    ``logins``: (kind, value), in order; a value None forgets all of the kind, and of the kinds in
+    ``single`` there is one value. ``appends`` go with it.
     """
 
     member_id: bytes
@@ -29,7 +30,8 @@ class PutMember:
     counter: int
     signed_list: bytes
     blobs: Mapping[bytes, bytes]
-    logins: Sequence[tuple[str, bytes]] | None = None
+    logins: Sequence[tuple[str, bytes | None]] = ()
+    single: frozenset[str] = frozenset()
     appends: Sequence[Append] = ()
 
 
@@ -59,9 +61,11 @@ class MemberStore:
             for enrolment_id, blob in new.blobs.items():
                 row = {"member_id": new.member_id, "enrolment_id": enrolment_id, "blob": blob}
                 connection.execute(insert(enrolments).values(**row))
-            if new.logins is not None:
-                connection.execute(delete(logins).where(logins.c.member_id == new.member_id))
-                for kind, value in new.logins:
+            for kind, value in new.logins:
+                if value is None or kind in new.single:
+                    mine = (logins.c.member_id == new.member_id) & (logins.c.kind == kind)
+                    connection.execute(delete(logins).where(mine))
+                if value is not None:
                     replace(connection, logins, **_login(new.member_id, kind, value))
 
     def member(self, name: str) -> StoredMember | None:
