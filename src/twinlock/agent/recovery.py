@@ -12,14 +12,23 @@ from twinlock.core.factors.recovery_code import (
 )
 from twinlock.core.ports import Randomness
 from twinlock.core.secret import SecretText
+from twinlock.errors import CallerError
 
 
 class RecoveryCode(RecoveryCodeFactor):
     """A recovery code. It is read at once: raises ``factor.recovery-mistyped``."""
 
     def __init__(self, text: str) -> None:
-        code = read_recovery_code(text)
-        super().__init__(lambda: code)
+        try:
+            code = read_recovery_code(text)
+        except CallerError as error:
+            # Error reporters send the local variables of every frame that an error passes through.
+            mistyped = error.with_traceback(None)
+        else:
+            super().__init__(lambda: code)
+            return
+        del text
+        raise mistyped
 
     @classmethod
     def create(cls, *, randomness: Randomness = os.urandom) -> tuple[Self, SecretText]:

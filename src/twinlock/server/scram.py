@@ -45,7 +45,8 @@ class ScramSession:
             self._server.set_client_final(client_final)
             return str(self._server.get_server_final())
         except ScramException as error:
-            raise refused() from error
+            # Its frames hold StoredKey, and error reporters send local variables.
+            raise refused() from error.with_traceback(None)
 
 
 class ScramLogin:
@@ -101,7 +102,8 @@ class ScramLogin:
             server.set_client_first(client_first)
             return ScramSession(asked[0], str(server.get_server_first()), server)
         except ScramException as error:
-            raise (failed[0] if failed else refused()) from error
+            # Its frames hold StoredKey, and error reporters send local variables.
+            raise (failed[0] if failed else refused()) from error.with_traceback(None)
 
     def _verifier(self, account: str, locked: bytes | None) -> ScramVerifier:
         """Unlock an account's verifier; an account that does not exist costs the same call."""

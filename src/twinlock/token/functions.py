@@ -127,6 +127,8 @@ class Functions:
     def login(self, session: int, pin: bytes) -> None:
         """C_Login as the user. A login that the process already has is kept."""
         value = self._call["Login"](session, CKU_USER, pin, len(pin))
+        # Error reporters send the local variables of every frame that an error passes through.
+        del pin
         if value != Ckr.USER_ALREADY_LOGGED_IN:
             self._check(value, "C_Login")
 

@@ -62,8 +62,17 @@ def stretch(text: str, by: Stretching) -> Secret:
 
     Raises CallerError ``factor.passphrase-invalid``.
     """
+    encoded = _opaque(text)
+    # Error reporters send the local variables of every frame that an error passes through.
+    del text
+    if encoded is None:
+        raise CallerError(
+            "factor.passphrase-invalid",
+            "A passphrase is a non-empty text without control characters.",
+            hint="Choose several words; spaces are welcome.",
+        )
     return argon2id(
-        _opaque(text),
+        encoded,
         by.salt,
         memory_kib=by.memory_kib,
         iterations=by.iterations,
@@ -71,16 +80,9 @@ def stretch(text: str, by: Stretching) -> Secret:
     )
 
 
-def _opaque(text: str) -> bytes:
+def _opaque(text: str) -> bytes | None:
+    """Return the text as OpaqueString has it, None where it refuses."""
     try:
-        enforced = str(get_profile("OpaqueString").enforce(text)).encode()
+        return str(get_profile("OpaqueString").enforce(text)).encode()
     except UnicodeError:
-        enforced = None
-    # Raised out here, because that error holds the passphrase and must not be chained to this.
-    if enforced is None:
-        raise CallerError(
-            "factor.passphrase-invalid",
-            "A passphrase is a non-empty text without control characters.",
-            hint="Choose several words; spaces are welcome.",
-        )
-    return enforced
+        return None

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from twinlock.core.primitives import hmac_sha256, pbkdf2_sha256, sha256
-from twinlock.core.scram.saslprep import saslprep
+from twinlock.core.scram.saslprep import invalid, prepare
 from twinlock.core.secret import Secret
 
 SALT_SIZE: Final = 16
@@ -36,7 +36,12 @@ def scram_keys(text: str, salt: bytes, iterations: int) -> ScramKeys:
 
     Raises CallerError ``factor.passphrase-invalid``.
     """
-    salted = pbkdf2_sha256(saslprep(text).encode(), salt, iterations).reveal()
+    prepared = prepare(text)
+    # Error reporters send the local variables of every frame that an error passes through.
+    del text
+    if prepared is None:
+        raise invalid()
+    salted = pbkdf2_sha256(prepared.encode(), salt, iterations).reveal()
     return ScramKeys(
         Secret(hmac_sha256(salted, b"Client Key")), Secret(hmac_sha256(salted, b"Server Key"))
     )

@@ -31,19 +31,30 @@ _PROHIBITED: Final[tuple[Callable[[str], bool], ...]] = (
 
 
 def saslprep(text: str) -> str:
-    """Return the prepared text, never empty.
+    """Return a name prepared, never empty.
 
     Raises CallerError ``factor.passphrase-invalid``; the text is not in it.
     """
+    prepared = prepare(text)
+    if prepared is None:
+        raise invalid()
+    return prepared
+
+
+def prepare(text: str) -> str | None:
+    """Return the prepared text, None where SASLprep refuses: no error has a password's frame."""
     mapped = "".join(" " if in_table_c12(c) else c for c in text if not in_table_b1(c))
     prepared = ucd_3_2_0.normalize("NFKC", mapped)
-    if not prepared or _prohibits(prepared) or _mixes_directions(prepared):
-        raise CallerError(
-            "factor.passphrase-invalid",
-            "A passphrase is a non-empty text without control characters.",
-            hint="Choose several words; spaces are welcome.",
-        )
-    return prepared
+    return None if not prepared or _prohibits(prepared) or _mixes_directions(prepared) else prepared
+
+
+def invalid() -> CallerError:
+    """Return the error for what SASLprep refuses."""
+    return CallerError(
+        "factor.passphrase-invalid",
+        "A passphrase is a non-empty text without control characters.",
+        hint="Choose several words; spaces are welcome.",
+    )
 
 
 def _prohibits(text: str) -> bool:
