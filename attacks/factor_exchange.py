@@ -60,7 +60,7 @@ def _as_the_client_likes(
 
 
 @dataclass(slots=True)
-class _Liar:
+class LyingServer:
     """A server that names what it likes, and keeps what comes back."""
 
     salt: bytes
@@ -104,19 +104,19 @@ def factor_scram_downgrade(world: World, trial: Trial) -> None:
         made = accounts.dan()
         salt, count = dict(made.factors)["scram"]
         known = {
-            "a lower count": _Liar(salt, 4096),
-            "one iteration": _Liar(salt, 1),
-            "a salt of its own": _Liar(_TABLE, count),
-            "a count without end": _Liar(salt, 2**32),
+            "a lower count": LyingServer(salt, 4096),
+            "one iteration": LyingServer(salt, 1),
+            "a salt of its own": LyingServer(_TABLE, count),
+            "a count without end": LyingServer(salt, 2**32),
         }
         for lie, liar in known.items():
             with trial.attempt(f"login: {lie}", "scram.downgrade") as attempt:
                 _until_refused(partial(Scram(_TEXT).sign_in, "dan", made, liar))
                 attempt.says(_tests(liar))
         first = {
-            "a lower count": _Liar(_TABLE, 4096),
-            "a short salt": _Liar(b"short", count),
-            "a count without end": _Liar(_TABLE, 2**32),
+            "a lower count": LyingServer(_TABLE, 4096),
+            "a short salt": LyingServer(b"short", count),
+            "a count without end": LyingServer(_TABLE, 2**32),
         }
         for lie, liar in first.items():
             with trial.attempt(f"first contact: {lie}", "factor.parameters") as attempt:
@@ -136,7 +136,7 @@ def _until_refused(act: Callable[[], None]) -> None:
             raise
 
 
-def _tests(liar: _Liar) -> bool:
+def _tests(liar: LyingServer) -> bool:
     recorded = Recorded.of(liar.messages)
     return recorded.proves(_TEXT) and not recorded.proves(WRONG)
 

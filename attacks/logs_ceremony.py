@@ -17,11 +17,11 @@ import os
 import sys
 import traceback
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from attacks.harness import weakened
 from twinlock.agent import agent as agent_module
@@ -81,9 +81,13 @@ WEAKNESSES: Final[dict[str, Callable[[], AbstractContextManager[None]]]] = {
 
 
 class Canaries:
-    """Every secret that this process ever makes, by kind."""
+    """Every secret that this process ever makes, by kind.
 
-    def __init__(self) -> None:
+    ``kinds`` names those that come from a place in the code: module and function to kind.
+    """
+
+    def __init__(self, kinds: Mapping[tuple[str, str], str]) -> None:
+        self._kinds = kinds
         self.found: dict[str, set[str]] = defaultdict(set)
 
     def add(self, kind: str, value: bytes) -> None:
@@ -99,7 +103,7 @@ class Canaries:
         def made(secret: Secret, value: bytes) -> None:
             frame = sys._getframe(1)
             place = (Path(frame.f_code.co_filename).stem, frame.f_code.co_name)
-            self.add(_KINDS.get(place, "secret"), value)
+            self.add(self._kinds.get(place, "secret"), value)
             _INIT(secret, value)
 
         bring_in, wrap = ReleaseKeyImport.bring_in, SessionCalls.wrap
@@ -142,6 +146,16 @@ class Ceremony:
         agent = Agent.unlock(name, device, *more, home=self.home / name)
         agent.follow(self.vault.group_bundle(agent.hello()))
         return agent
+
+    def phases(self) -> Mapping[str, Callable[[], None]]:
+        """Join, seal, open, fail."""
+        return {
+            "join": self.join,
+            "seal-rsa-oaep": lambda: self.seal("rsa-oaep"),
+            "seal-token-aes": lambda: self.seal("token-aes"),
+            "open": self.open,
+            "fail": self.fail,
+        }
 
     def seal(self, suite: str) -> None:
         """A value, a row, a file, an AND lock."""
@@ -235,49 +249,65 @@ def _reprs(kept: list[object]) -> Iterator[str]:
             yield f"{found!s} {found}"
 
 
-def main() -> None:
-    """Work through the phases and write what was logged."""
-    folder, weakness = Path(sys.argv[1]), sys.argv[2]
-    job = json.loads((folder / "job.json").read_text())
+class Day(Protocol):
+    """What is logged: phases in their order, what they keep, and what they failed with."""
+
+    vault: Vault
+    kept: list[object]
+    errors: list[BaseException]
+
+    def phases(self) -> Mapping[str, Callable[[], None]]:
+        """Name to act."""
+        ...
+
+
+def record(
+    folder: Path,
+    canaries: Canaries,
+    weakness: AbstractContextManager[None],
+    begin: Callable[[], Day],
+) -> None:
+    """Work through a day and write what was logged, as this module's text says."""
     logging.basicConfig(filename=folder / "python.log", level=logging.DEBUG)
     logging.getLogger("sqlalchemy").setLevel(logging.DEBUG)
-    spy, canaries = Path(os.environ["PKCS11SPY_OUTPUT"]), Canaries()
-    canaries.add("passphrase", job["passphrase"].encode())
-    canaries.add("pin", job["pin"].encode())
-    canaries.add("content", CONTENT)
-    with canaries.watching(), WEAKNESSES[weakness]():
-        ceremony, seen = Ceremony(folder, job), 0
-        phases: dict[str, Callable[[], None]] = {
-            "join": ceremony.join,
-            "seal-rsa-oaep": lambda: ceremony.seal("rsa-oaep"),
-            "seal-token-aes": lambda: ceremony.seal("token-aes"),
-            "open": ceremony.open,
-            "fail": ceremony.fail,
-        }
-        for phase, act in phases.items():
+    spy = Path(os.environ["PKCS11SPY_OUTPUT"])
+    with canaries.watching(), weakness:
+        day, seen = begin(), 0
+        for phase, act in day.phases().items():
             try:
                 act()
             except TwinlockError as error:  # a weakened build does not open what it sealed
-                ceremony.errors.append(error)
+                day.errors.append(error)
             text = spy.read_bytes()
             (folder / f"spy-{phase}.log").write_bytes(text[seen:])
             seen = len(text)
-        for kept in ceremony.kept:
+        for kept in day.kept:
             logging.getLogger("application").debug("works with %r", kept)
-        for failed in ceremony.errors:
+        for failed in day.errors:
             logging.getLogger("application").error("it failed", exc_info=failed)
-        (folder / "reprs.log").write_text("\n".join(_reprs(ceremony.kept)))
+        (folder / "reprs.log").write_text("\n".join(_reprs(day.kept)))
         for name, local in (("tracebacks", False), ("locals", True)):
             texts = [
                 "".join(
                     traceback.TracebackException.from_exception(e, capture_locals=local).format()
                 )
-                for e in ceremony.errors
+                for e in day.errors
             ]
             (folder / f"{name}.log").write_text("\n".join(texts))
-        ceremony.vault.close()
+        day.vault.close()
     found = {kind: sorted(values) for kind, values in canaries.found.items()}
     (folder / "canaries.json").write_text(json.dumps(found))
+
+
+def main() -> None:
+    """Record a day of sealing, opening and joining."""
+    folder, weakness = Path(sys.argv[1]), sys.argv[2]
+    job = json.loads((folder / "job.json").read_text())
+    canaries = Canaries(_KINDS)
+    canaries.add("passphrase", job["passphrase"].encode())
+    canaries.add("pin", job["pin"].encode())
+    canaries.add("content", CONTENT)
+    record(folder, canaries, WEAKNESSES[weakness](), lambda: Ceremony(folder, job))
 
 
 if __name__ == "__main__":

@@ -11,9 +11,10 @@ import base64
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -25,6 +26,7 @@ from twinlock.server import setup
 _DUMP: Final = re.compile(rb"^ {4}[0-9A-F]{8}  ((?:[0-9A-F]{2} ){1,16})", re.MULTILINE)
 _CALL: Final = re.compile(rb"^\d+: (C_\w+)$", re.MULTILINE)
 _PHASES: Final = ("join", "seal-rsa-oaep", "seal-token-aes", "open", "fail")
+_KINDS: Final = ("dek", "release key", "session key", "secret", "content", "pin", "passphrase")
 _MODULE: Final = sys.modules[__name__]
 weakness = ""
 """The weakened build that the ceremony's process runs."""
@@ -35,7 +37,7 @@ def _weak(name: str) -> Mutation:
 
 
 @dataclass(frozen=True, slots=True)
-class _Logs:
+class Logs:
     """What one ceremony left. ``spied``: per phase, each PKCS#11 call's name and bytes."""
 
     canaries: Mapping[str, Sequence[bytes]]
@@ -57,19 +59,24 @@ class _Logs:
 )
 def logs_everything(world: World, trial: Trial) -> None:
     """Every secret that the process made is looked for in every log, in every common form."""
-    logs = _ceremony(world)
-    for phase in _PHASES:
+    job = {"home": str(world.folder / "devices"), "passphrase": PASSPHRASE, "pin": PIN}
+    logs = ceremony(world, "attacks.logs_ceremony", weakness, job, _PHASES, _KINDS)
+    search(trial, logs, _by_nature)
+    if not trial.weakened:
+        must_show(logs, [("join", "C_Login", "pin"), ("open", "C_Decrypt", "content")])
+
+
+def search(trial: Trial, logs: Logs, by_nature: Callable[[str, str], bool]) -> None:
+    """Look for every canary; ``by_nature`` tells which kinds a call of PKCS#11 shows anyway."""
+    for spied in logs.spied.values():
         for kind, values in logs.canaries.items():
             with trial.attempt("PKCS#11 calls") as attempt:
-                calls = logs.spied[phase]
-                shown = [data for name, data in calls if not _by_nature(name, kind)]
+                shown = [data for name, data in spied if not by_nature(name, kind)]
                 attempt.says(any(value in data for data in shown for value in values))
     for name, text in logs.texts.items():
         for values in logs.canaries.values():
             with trial.attempt(name) as attempt:
                 attempt.says(any(_holds(text, value) for value in values))
-    if not trial.weakened:
-        _check_what_is_said(logs)
 
 
 def _by_nature(call: str, kind: str) -> bool:
@@ -78,29 +85,38 @@ def _by_nature(call: str, kind: str) -> bool:
     return kind == "content" and call in ("C_Encrypt", "C_Decrypt")
 
 
-def _check_what_is_said(logs: _Logs) -> None:
-    """What the threat model says that a spy sees must be there: else the search is blind."""
-    for phase, call, kind in (
-        ("join", "C_Login", "pin"),
-        ("open", "C_Decrypt", "content"),
-    ):
+def must_show(logs: Logs, said: Sequence[tuple[str, str, str]]) -> None:
+    """What the threat model says that a spy sees must be there: else the search is blind.
+
+    ``said``: phase, call, kind.
+    """
+    for phase, call, kind in said:
         shown = [data for name, data in logs.spied[phase] if name == call]
         if not any(value in data for data in shown for value in logs.canaries[kind]):
             raise LookupError(f"no {kind} in {call}: the documents or the search are wrong")
 
 
-def _ceremony(world: World) -> _Logs:
+def ceremony(
+    world: World,
+    module: str,
+    weakness: str,
+    job: Mapping[str, object],
+    phases: Sequence[str],
+    kinds: Sequence[str],
+) -> Logs:
+    """Run a module's ceremony in a process of its own, with the spy between it and the token.
+
+    ``kinds`` are those of which there must be canaries.
+    """
     folder = world.folder / "logs"
     folder.mkdir()
-    spy = os.environ.get("TWINLOCK_SPY_MODULE") or "/usr/lib/x86_64-linux-gnu/pkcs11-spy.so"
-    uri = world.config.token_uri.replace(world.token_place.module, spy)
+    uri = spied(world, world.config.token_uri)
     setup.write_config(
         folder / "twinlock.toml", replace(world.config, folder=folder, token_uri=uri)
     )
-    job = {"home": str(world.folder / "devices"), "passphrase": PASSPHRASE, "pin": PIN}
     (folder / "job.json").write_text(json.dumps(job))
     done = subprocess.run(
-        [sys.executable, "-m", "attacks.logs_ceremony", str(folder), weakness],
+        [sys.executable, "-m", module, str(folder), weakness],
         cwd=Path(__file__).parent.parent,
         env={
             **os.environ,
@@ -115,25 +131,29 @@ def _ceremony(world: World) -> _Logs:
     if done.returncode:
         raise RuntimeError(f"the ceremony failed: {done.stderr}")
     try:
-        return _read(folder, done.stdout + done.stderr)
+        return _read(folder, done.stdout + done.stderr, phases, kinds)
     finally:
-        for path in sorted(folder.rglob("*"), reverse=True):
-            path.rmdir() if path.is_dir() else path.unlink()
-        folder.rmdir()
+        shutil.rmtree(folder)
 
 
-def _read(folder: Path, said: str) -> _Logs:
+def spied(world: World, uri: str) -> str:
+    """Return a URI of the world's module with the spy in front of it."""
+    spy = os.environ.get("TWINLOCK_SPY_MODULE") or "/usr/lib/x86_64-linux-gnu/pkcs11-spy.so"
+    return uri.replace(world.token_place.module, spy)
+
+
+def _read(folder: Path, said: str, phases: Sequence[str], kinds: Sequence[str]) -> Logs:
     canaries = json.loads((folder / "canaries.json").read_text())
     named = {v for kind, values in canaries.items() for v in values if kind != "secret"}
     canaries["secret"] = set(canaries["secret"]) - named
     found = {kind: [bytes.fromhex(v) for v in values] for kind, values in canaries.items()}
-    for kind in ("dek", "release key", "session key", "secret", "content", "pin", "passphrase"):
+    for kind in kinds:
         if not found.get(kind):
             raise LookupError(f"the ceremony made no {kind}")
     logging = (folder / "python.log").read_bytes() + said.encode()
-    return _Logs(
+    return Logs(
         found,
-        {phase: list(_calls((folder / f"spy-{phase}.log").read_bytes())) for phase in _PHASES},
+        {phase: list(_calls((folder / f"spy-{phase}.log").read_bytes())) for phase in phases},
         {
             "logging, SQL and tracebacks": logging + (folder / "tracebacks.log").read_bytes(),
             "reprs": (folder / "reprs.log").read_bytes(),
