@@ -82,6 +82,7 @@ BORDERS = {
         "twinlock.passkey.authenticator",
         "twinlock.passkey.failures",
     },
+    "webauthn": {"twinlock.server.passkey_responses"},
     "keyring": {"twinlock.keyring.entries"},
 }
 """A third-party package -> the only modules that may import it."""

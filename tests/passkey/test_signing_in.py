@@ -1,0 +1,654 @@
+"""Signing in with passkeys: real assertions of an authenticator in software, and what is none."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from hashlib import sha256
+from typing import Any
+
+import cbor2
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding
+from webauthn import verify_registration_response
+
+from tests.passkey.browser import AGENT, APPLICATION, SoftwareBrowser, decoded, encoded
+from tests.passkey.software import SoftwareAuthenticator
+from twinlock.core.secret import Secret
+from twinlock.errors import CallerError, DataError
+from twinlock.passkey.passkey import Passkey
+from twinlock.server.passkey_records import decode_passkey_record
+from twinlock.server.passkeys import PasskeyChallenge, PasskeyLogin, PasskeySignIn
+
+KIM, WEBER = b"k" * 16, b"w" * 16
+UNKNOWN = Secret(b"a secret of the application, 32b")
+START = 1_800_000_000
+Json = dict[str, Any]
+
+
+@dataclass
+class Site:
+    """An application with its passkeys, a clock of its own, and one browser."""
+
+    browser: SoftwareBrowser = field(default_factory=SoftwareBrowser)
+    audience: str = APPLICATION
+    now: int = START
+    stored: list[bytes] = field(default_factory=list)
+    member_id: bytes = KIM
+
+    @property
+    def login(self) -> PasskeyLogin:
+        return PasskeyLogin(
+            audience=self.audience,
+            agent_origin=AGENT,
+            unknown=UNKNOWN,
+            clock=lambda: self.now,
+        )
+
+    def register(self) -> bytes:
+        challenge = self.login.begin_registration(self.stored)
+        response = self.browser.register(sent(challenge), self.member_id)
+        self.stored.append(
+            self.login.finish_registration(challenge, response, member_id=self.member_id)
+        )
+        return self.stored[-1]
+
+    def answered(self, account: str | None = "kim") -> tuple[PasskeyChallenge, Json]:
+        challenge = self.login.begin(account, [] if account is None else self.stored)
+        return challenge, self.browser.sign_in(sent(challenge))[0]
+
+    def finish(self, challenge: PasskeyChallenge, response: Json) -> PasskeySignIn:
+        return self.login.finish(challenge, response, member_id=self.member_id, stored=self.stored)
+
+    def sign_in(self) -> PasskeySignIn:
+        return self.finish(*self.answered())
+
+
+def sent(challenge: PasskeyChallenge) -> Json:
+    """The options, as JSON carries them."""
+    return json.loads(json.dumps(challenge.options))
+
+
+@pytest.fixture
+def site() -> Site:
+    """An application where kim has one passkey."""
+    made = Site()
+    made.register()
+    return made
+
+
+def refusal(call: Callable[[], object], code: str = "passkey.refused") -> CallerError:
+    with pytest.raises(CallerError) as refused:
+        call()
+    assert refused.value.code == code
+    return refused.value
+
+
+# --- what works -----------------------------------------------------------------------------------
+
+
+def test_who_registered_signs_in_and_the_count_is_kept(site: Site) -> None:
+    """R-PASSKEY-6, R-PASSKEY-7, R-PASSKEY-10."""
+    for _ in range(2):
+        signed = site.sign_in()
+        assert signed.before == site.stored[0]
+        before, after = (decode_passkey_record(raw) for raw in (signed.before, signed.after))
+        assert after.sign_count > before.sign_count
+        site.stored = [signed.after]
+
+
+def test_what_is_stored_is_as_the_specification_writes_it(site: Site) -> None:
+    """R-PASSKEY-10."""
+    [credential_id] = site.browser.authenticator.credentials
+    label, *items = cbor2.loads(site.stored[0])
+    numbers = site.browser.authenticator.credentials[credential_id].key.public_key()
+    point = numbers.public_numbers()
+    cose = {1: 2, 3: -7, -1: 1, -2: point.x.to_bytes(32, "big"), -3: point.y.to_bytes(32, "big")}
+    assert label == "twinlock/v1/passkey-login"
+    assert items[:3] == [KIM, "agent.example", credential_id]
+    assert cbor2.loads(items[3]) == cose
+    assert items[5] == ["nfc", "usb"]
+
+
+def test_one_touch_signs_in_and_gives_what_the_command_line_unlocks_with(site: Site) -> None:
+    """R-PASSKEY-2, R-PASSKEY-4: the server sees the one, the agent the other."""
+    salt = os.urandom(32)
+    challenge = site.login.begin("kim", site.stored)
+    response, prf = site.browser.sign_in(sent(challenge), salt)
+    assert site.finish(challenge, response).after
+    device = site.browser.authenticator
+    passkey = Passkey(lambda: Secret(device.pin.encode()), devices=lambda: [device])
+    [credential_id] = device.credentials
+    assert passkey.evaluate("agent.example", credential_id, salt) == Secret(prf)
+    for written in (encoded(prf), prf.hex()):
+        assert written not in json.dumps(response)
+
+
+def test_a_passkey_names_its_member_where_no_name_was_typed(site: Site) -> None:
+    """R-PASSKEY-7."""
+    challenge, response = site.answered(None)
+    assert sent(challenge)["allow"] == []
+    assert site.login.claimed_member(response) == KIM
+    assert site.finish(challenge, response).before == site.stored[0]
+
+
+def test_one_that_is_not_discoverable_names_nobody_and_signs_in_by_name() -> None:
+    site = Site(SoftwareBrowser(SoftwareAuthenticator(room=0)))
+    site.register()
+    challenge, response = site.answered()
+    assert site.login.claimed_member(response) is None
+    assert site.finish(challenge, response)
+
+
+@pytest.mark.parametrize("keeps", [True, False], ids=["its own", "none"])
+def test_no_attestation_and_an_authenticators_own_are_taken(keeps: bool) -> None:
+    site = Site(SoftwareBrowser(keeps_attestation=keeps))
+    site.register()
+    assert site.sign_in()
+
+
+def test_a_count_that_stays_zero_is_none() -> None:
+    """R-PASSKEY-7: passkeys that are copied between devices do not count."""
+    site = Site(SoftwareBrowser(SoftwareAuthenticator(counting=False)))
+    site.register()
+    for _ in range(2):
+        site.stored = [site.sign_in().after]
+
+
+def test_nonces_are_drawn_and_challenges_can_be_kept_without_their_options(site: Site) -> None:
+    """R-PASSKEY-6."""
+    nonces = {site.login.begin("kim", site.stored).nonce for _ in range(3)}
+    nonces |= {site.login.begin_registration().nonce}
+    assert (len(nonces), {len(nonce) for nonce in nonces}) == (4, {32})
+    challenge, response = site.answered()
+    assert site.finish(PasskeyChallenge(challenge.nonce, challenge.begun), response)
+
+
+def test_passkeys_that_a_member_has_are_not_registered_twice(site: Site) -> None:
+    challenge = site.login.begin_registration(site.stored)
+    assert [decoded(one["id"]) for one in sent(challenge)["exclude"]] == list(
+        site.browser.authenticator.credentials
+    )
+
+
+def test_a_second_passkey_of_a_member_signs_in_too(site: Site) -> None:
+    other = Site(SoftwareBrowser(), stored=site.stored)
+    other.register()
+    assert [s.sign_in().before for s in (site, other)] == site.stored
+
+
+# --- what does not --------------------------------------------------------------------------------
+
+OTHER_CLIENT = {
+    "another application's page": {"page": "https://other.example"},
+    "another agent": {"said": {"origin": "https://agent.example.evil"}},
+    "the application itself": {"said": {"origin": APPLICATION}},
+    "in a frame": {"said": {"cross_origin": True}},
+    "under another page": {"said": {"topOrigin": APPLICATION}},
+    "not verifying": {"verification": "discouraged"},
+    "the other ceremony": {"said": {"type": "webauthn.other"}},
+    "another challenge": {"said": {"challenge": bytes(32)}},
+}
+
+
+@pytest.mark.parametrize("name", OTHER_CLIENT)
+def test_an_assertion_for_something_else_is_refused(site: Site, name: str) -> None:
+    """R-PASSKEY-6, R-PASSKEY-7, R-PASSKEY-9: relayed, framed, without verification."""
+    for attribute, value in OTHER_CLIENT[name].items():
+        setattr(site.browser, attribute, value)
+    answered = site.answered()
+    refusal(lambda: site.finish(*answered))
+
+
+@pytest.mark.parametrize("name", [name for name in OTHER_CLIENT if name != "not verifying"])
+def test_a_registration_for_something_else_is_refused(name: str) -> None:
+    """R-PASSKEY-6, R-PASSKEY-7."""
+    site = Site()
+    for attribute, value in OTHER_CLIENT[name].items():
+        setattr(site.browser, attribute, value)
+    refusal(site.register)
+
+
+@pytest.mark.parametrize("flag", [1, 4], ids=["presence", "verification"])
+def test_what_the_authenticator_does_not_state_is_not_taken_for_granted(
+    site: Site, flag: int
+) -> None:
+    """R-PASSKEY-7."""
+    site.browser.authenticator.forged = lambda flags: flags & ~flag
+    answered = site.answered()
+    refusal(lambda: site.finish(*answered))
+    refusal(Site(site.browser).register)
+
+
+def test_an_assertion_for_one_application_is_none_for_another(site: Site) -> None:
+    """R-PASSKEY-6: though it keeps the same passkey, and was given the very nonce."""
+    challenge, response = site.answered()
+    other = Site(audience="https://other.example", stored=site.stored)
+    refusal(lambda: other.finish(challenge, response))
+    assert site.finish(challenge, response)
+
+
+def test_a_registration_for_one_member_is_none_for_another() -> None:
+    """R-PASSKEY-6."""
+    site = Site()
+    challenge = site.login.begin_registration()
+    response = site.browser.register(sent(challenge), KIM)
+    finish = site.login.finish_registration
+    refusal(lambda: finish(challenge, response, member_id=WEBER))
+    assert finish(challenge, response, member_id=KIM)
+
+
+@pytest.mark.parametrize(
+    ("passed", "is_taken"), [(0, True), (300, True), (301, False), (-1, False)]
+)
+def test_a_challenge_lives_for_five_minutes(site: Site, passed: int, is_taken: bool) -> None:
+    """R-PASSKEY-6."""
+    answered = site.answered()
+    registering = site.login.begin_registration()
+    made = site.browser.register(sent(registering), KIM)
+    site.now += passed
+    calls: list[Callable[[], object]] = [
+        lambda: site.finish(*answered),
+        lambda: site.login.finish_registration(registering, made, member_id=KIM),
+    ]
+    for call in calls:
+        if is_taken:
+            assert call()
+        else:
+            refusal(call)
+
+
+@pytest.mark.parametrize("behind", [0, 1, 5])
+def test_a_count_that_does_not_grow_is_refused(site: Site, behind: int) -> None:
+    """R-PASSKEY-7: of two copies of a key, one is found out."""
+    device = site.browser.authenticator
+    device.counter = 100
+    signed = site.sign_in()
+    site.stored = [signed.after]
+    # Being asked what it holds counts on this one, before each signature.
+    device.counter = decode_passkey_record(signed.after).sign_count - 2 - behind
+    answered = site.answered()
+    refusal(lambda: site.finish(*answered))
+
+
+def test_another_members_passkey_is_nobodys(site: Site) -> None:
+    """R-PASSKEY-7: also when it is stored, or claimed, as this member's."""
+    challenge, response = site.answered()
+    finish, stored = site.login.finish, site.stored
+    refusal(lambda: finish(challenge, response, member_id=WEBER, stored=stored))
+    refusal(lambda: finish(challenge, response, member_id=None, stored=stored))
+    refusal(lambda: finish(challenge, response, member_id=KIM, stored=[]))
+    response["response"]["userHandle"] = encoded(WEBER + bytes(16))
+    refusal(lambda: site.finish(challenge, response))
+
+
+def test_a_passkey_of_another_agents_origin_is_not_offered_nor_taken(site: Site) -> None:
+    record = cbor2.loads(site.stored[0])
+    moved = cbor2.dumps([*record[:2], "other.example", *record[3:]])
+    challenge, response = site.answered()
+    finish = site.login.finish
+    refusal(lambda: finish(challenge, response, member_id=KIM, stored=[moved]))
+    shown = sent(site.login.begin("kim", [moved]))["allow"]
+    assert shown == sent(site.login.begin("kim"))["allow"]
+
+
+def test_whoever_has_the_applications_secrets_signs_in_as_nobody(site: Site) -> None:
+    """R-PASSKEY-9: what stands for strangers can be signed for by nobody, and signs in nobody."""
+    login = site.login
+    key = ec.generate_private_key(ec.SECP256R1())
+    point = key.public_key().public_numbers()
+    x, y = (number.to_bytes(32, "big") for number in (point.x, point.y))
+    public = cbor2.dumps({1: 2, 3: -7, -1: 1, -2: x, -3: y}, canonical=True)
+    login._nobodys = replace(login._nobodys, public_key=public)
+    challenge, response = site.answered()
+    data = decoded(response["response"]["authenticatorData"])
+    digest = sha256(decoded(response["response"]["clientDataJSON"])).digest()
+    response["response"]["signature"] = encoded(key.sign(data + digest, ec.ECDSA(SHA256())))
+    response["response"]["userHandle"] = None
+    refusal(lambda: login.finish(challenge, response, member_id=KIM, stored=[]))
+
+
+# --- what comes over the wire ---------------------------------------------------------------------
+
+
+def changed(response: Json, path: str, value: Any) -> Json:
+    made = copy.deepcopy(response)
+    *parents, last = path.split(".")
+    at = made
+    for parent in parents:
+        at = at[parent]
+    if value is ...:
+        del at[last]
+    else:
+        at[last] = value(at[last]) if callable(value) else value
+    return made
+
+
+def flipped(text: str) -> str:
+    raw = bytearray(decoded(text))
+    raw[-1] ^= 1
+    return encoded(bytes(raw))
+
+
+ODD: list[Any] = [..., None, 7, True, [], {}, "", "!", "ä", "AA==", "A", "A" * 40_000, flipped]
+COMMON = ("id", "rawId", "type", "response", "response.clientDataJSON")
+
+
+def _odd(paths: tuple[str, ...]) -> list[tuple[str, Any]]:
+    texts = {"response", "type"}
+    return [(p, v) for p in paths for v in ODD if not (p in texts and v is flipped)]
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    _odd((*COMMON, "response.authenticatorData", "response.signature")),
+    ids=lambda value: repr(value)[:12],
+)
+def test_a_changed_assertion_is_refused(site: Site, path: str, value: Any) -> None:
+    """R-PASSKEY-9, R-PASSKEY-8."""
+    challenge, response = site.answered()
+    refusal(lambda: site.finish(challenge, changed(response, path, value)))
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    _odd((*COMMON, "response.attestationObject")),
+    ids=lambda value: repr(value)[:12],
+)
+def test_a_changed_registration_is_refused(path: str, value: Any) -> None:
+    """R-PASSKEY-9, R-PASSKEY-8."""
+    site = Site(SoftwareBrowser(keeps_attestation=True))
+    challenge = site.login.begin_registration()
+    response = changed(site.browser.register(sent(challenge), KIM), path, value)
+    refusal(lambda: site.login.finish_registration(challenge, response, member_id=KIM))
+
+
+@pytest.mark.parametrize(
+    "handle", [7, [], "", "!", encoded(KIM), encoded(KIM + bytes(17))], ids=repr
+)
+def test_a_user_handle_of_another_form_is_refused(site: Site, handle: Any) -> None:
+    """R-PASSKEY-7."""
+    challenge, response = site.answered()
+    odd = changed(response, "response.userHandle", handle)
+    refusal(lambda: site.finish(challenge, odd))
+    refusal(lambda: site.login.claimed_member(odd))
+
+
+@pytest.mark.parametrize("whole", [None, [], "{}", 7, {}, {"response": {}}], ids=repr)
+def test_what_is_no_response_is_refused(site: Site, whole: Any) -> None:
+    """R-PASSKEY-9."""
+    challenge = site.login.begin("kim", site.stored)
+    refusal(lambda: site.finish(challenge, whole))
+    refusal(lambda: site.login.claimed_member(whole))
+    refusal(lambda: site.login.finish_registration(challenge, whole, member_id=KIM))
+
+
+@pytest.mark.parametrize(
+    "data", [b"[" * 4000, b'{"a":' * 800, b"null", b"7", b'"x"', b"\xff", b"{", b"{}"], ids=repr
+)
+def test_client_data_that_are_none_are_refused(site: Site, data: bytes) -> None:
+    """R-PASSKEY-8."""
+    challenge, response = site.answered()
+    odd = changed(response, "response.clientDataJSON", encoded(data))
+    refusal(lambda: site.finish(challenge, odd))
+
+
+def bomb(levels: int) -> bytes:
+    """CBOR whose shared references stand for 2^levels values."""
+    opened = b"\xd8\x1c\x82" * levels + b"\xd8\x1c\x80"
+    return opened + b"".join(b"\xd8\x1d" + cbor2.dumps(i) for i in range(levels, 0, -1))
+
+
+BAD_CBOR = {
+    "shared references": bomb(100),
+    "a decimal fraction": b"\xc4\x82\x1a\x7f\xff\xff\xff\x01",
+    "an indefinite length": b"\x9f\xff",
+    "a float": b"\xfb" + bytes(8),
+    "a claimed length": b"\x9b" + b"\xff" * 8,
+    "a claimed map": b"\xbb" + b"\xff" * 8,
+    "a claimed text": b"\x7a\xff\xff\xff\xff",
+    "depth": b"\x81" * 2000 + b"\x80",
+    "a key twice": b"\xa2\x01\x01\x01\x01",
+    "a key of bytes": b"\xa1\x41\x01\x01",
+    "text that is none": b"\x61\xff",
+    "an end before its time": b"\x82\x01",
+    "an unused simple value": b"\xe0",
+}
+
+
+@pytest.mark.parametrize("name", BAD_CBOR)
+def test_cbor_that_costs_more_than_it_weighs_is_refused_before_it_is_decoded(
+    site: Site, name: str
+) -> None:
+    """R-PASSKEY-8: nobody has signed for it yet."""
+    challenge, response = site.answered()
+    data = bytearray(decoded(response["response"]["authenticatorData"])[:37])
+    data[32] |= 0x80
+    told = encoded(bytes(data) + b"\xa1\x61a" + BAD_CBOR[name])
+    error = refusal(
+        lambda: site.finish(challenge, changed(response, "response.authenticatorData", told))
+    )
+    assert isinstance(error.__cause__, DataError)
+    made = {"fmt": "none", "attStmt": {}, "authData": bytes(data) + b"\xa1\x61a" + BAD_CBOR[name]}
+    for raw in (cbor2.dumps(made), BAD_CBOR[name]):
+        odd = changed(response, "response.attestationObject", encoded(raw))
+        begun = site.login.begin_registration()
+        error = refusal(lambda o=odd, b=begun: site.login.finish_registration(b, o, member_id=KIM))
+        assert isinstance(error.__cause__, DataError)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"fmt": "fido-u2f"},
+        {"fmt": "tpm"},
+        {"fmt": "packed", "attStmt": {"alg": -7, "sig": b"", "x5c": [b"certificate"]}},
+        {"fmt": "packed", "attStmt": {"alg": -7, "sig": bytes(70)}},
+        {"fmt": "none", "attStmt": {"alg": -7, "sig": bytes(70)}},
+        {"fmt": 7},
+        {"attStmt": []},
+    ],
+    ids=repr,
+)
+def test_an_attestation_that_was_not_asked_for_is_refused(change: Json) -> None:
+    """R-PASSKEY-7."""
+    site = Site()
+    challenge = site.login.begin_registration()
+    response = site.browser.register(sent(challenge), KIM)
+    made = cbor2.loads(decoded(response["response"]["attestationObject"])) | change
+    odd = changed(response, "response.attestationObject", encoded(cbor2.dumps(made)))
+    refusal(lambda: site.login.finish_registration(challenge, odd, member_id=KIM))
+
+
+def test_a_certified_attestation_is_refused_though_it_is_right() -> None:
+    """R-PASSKEY-7: a certificate tells authenticators apart, and was not asked for."""
+    site = Site()
+    challenge = site.login.begin_registration()
+    response = site.browser.register(sent(challenge), KIM)
+    made = cbor2.loads(decoded(response["response"]["attestationObject"]))
+    maker = ec.generate_private_key(ec.SECP256R1())
+    digest = sha256(decoded(response["response"]["clientDataJSON"])).digest()
+    signature = maker.sign(made["authData"] + digest, ec.ECDSA(SHA256()))
+    statement = {"alg": -7, "sig": signature, "x5c": [certificate(maker)]}
+    certified = cbor2.dumps({"fmt": "packed", "attStmt": statement, "authData": made["authData"]})
+    told = changed(response, "response.attestationObject", encoded(certified))
+    verify_registration_response(
+        credential=told,
+        expected_challenge=decoded(client_data(response)["challenge"]),
+        expected_rp_id="agent.example",
+        expected_origin=AGENT,
+    )
+    refusal(lambda: site.login.finish_registration(challenge, told, member_id=KIM))
+
+
+def client_data(response: Json) -> Json:
+    return json.loads(decoded(response["response"]["clientDataJSON"]))
+
+
+def certificate(key: ec.EllipticCurvePrivateKey) -> bytes:
+    """What a maker of authenticators certifies its key with (WebAuthn Level 3, 8.2.1)."""
+    units = [("C", "DE"), ("O", "Maker"), ("OU", "Authenticator Attestation"), ("CN", "Key")]
+    name = x509.Name.from_rfc4514_string(",".join(f"{k}={v}" for k, v in reversed(units)))
+    when = datetime(2026, 1, 1, tzinfo=UTC)
+    builder = x509.CertificateBuilder(name, name, key.public_key(), 1, when, when.replace(2046))
+    extended = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), True)
+    return extended.sign(key, SHA256()).public_bytes(Encoding.DER)
+
+
+def test_a_key_that_is_off_its_curve_is_not_registered() -> None:
+    """R-PASSKEY-7: without an attestation nobody has used it yet."""
+    site = Site()
+    challenge = site.login.begin_registration()
+    response = site.browser.register(sent(challenge), KIM)
+    made = cbor2.loads(decoded(response["response"]["attestationObject"]))
+    data = bytearray(made["authData"])
+    y = data.rindex(b"\x22\x58\x20") + 3
+    data[y : y + 32] = bytes(32)
+    made["authData"] = bytes(data)
+    odd = changed(response, "response.attestationObject", encoded(cbor2.dumps(made)))
+    refusal(lambda: site.login.finish_registration(challenge, odd, member_id=KIM))
+
+
+# --- what nobody else may learn -------------------------------------------------------------------
+
+LEAKS = [
+    {"prf": {"results": {"first": encoded(bytes(32))}}},
+    {"prf": {"enabled": True, "results": {}}},
+    {"prf": {"results": None}},
+    {"hmacGetSecret": {"output1": encoded(bytes(32))}},
+]
+
+
+@pytest.mark.parametrize("results", LEAKS, ids=repr)
+def test_a_response_with_what_unlocks_is_refused_whatever_else_it_is(
+    site: Site, results: Json
+) -> None:
+    """R-PASSKEY-4: also where it would sign in, and where nothing else of it is right."""
+    challenge, response = site.answered()
+    leaking = changed(response, "clientExtensionResults", results)
+    for one in (leaking, {"clientExtensionResults": results}):
+        refusal(lambda o=one: site.finish(challenge, o), "passkey.prf-leaked")
+        refusal(
+            lambda o=one: site.login.finish_registration(challenge, o, member_id=KIM),
+            "passkey.prf-leaked",
+        )
+
+
+@pytest.mark.parametrize("results", [None, ..., {}, {"prf": {"enabled": True}}, {"prf": 7}, []])
+def test_what_extensions_say_otherwise_is_nobodys_concern(site: Site, results: Any) -> None:
+    challenge, response = site.answered()
+    assert site.finish(challenge, changed(response, "clientExtensionResults", results))
+
+
+def test_strangers_are_answered_as_members_are_and_always_the_same(site: Site) -> None:
+    """R-PASSKEY-9."""
+    known = sent(site.login.begin("kim", site.stored))["allow"]
+    [first], [again] = (sent(site.login.begin("nobody"))["allow"] for _ in range(2))
+    [other] = sent(site.login.begin("somebody"))["allow"]
+    elsewhere = PasskeyLogin(
+        audience=APPLICATION, agent_origin=AGENT, unknown=Secret(os.urandom(32))
+    )
+    [apart] = sent(elsewhere.begin("nobody"))["allow"]
+    assert first == again
+    assert len({first["id"], other["id"], apart["id"], known[0]["id"]}) == 4
+    for entry in (*known, first, other, apart):
+        assert set(entry) == {"id", "transports"}
+        assert len(decoded(entry["id"])) == 32
+        assert entry["transports"]
+
+
+def test_transports_of_strangers_are_those_of_several_kinds_of_authenticators(site: Site) -> None:
+    """R-PASSKEY-9."""
+    begun = [site.login.begin(f"stranger {number}") for number in range(40)]
+    kinds = {tuple(sent(challenge)["allow"][0]["transports"]) for challenge in begun}
+    assert kinds == {("internal",), ("hybrid", "internal"), ("nfc", "usb")}
+
+
+def test_neither_responses_nor_challenges_show_in_an_error(site: Site) -> None:
+    """R-SECRET-3, R-PASSKEY-9."""
+    challenge, response = site.answered()
+    response["response"]["signature"] = encoded(b"a signature that is none")
+    error = refusal(lambda: site.finish(challenge, response))
+    assert response["rawId"] not in str(error)
+    assert encoded(challenge.nonce) not in str(error)
+
+
+def test_every_refusal_has_the_same_words(site: Site) -> None:
+    """R-PASSKEY-9."""
+    challenge, response = site.answered()
+    finish = site.login.finish
+    errors = [
+        refusal(lambda: finish(challenge, response, member_id=None, stored=[])),
+        refusal(lambda: finish(challenge, {}, member_id=KIM, stored=site.stored)),
+        refusal(lambda: finish(PasskeyChallenge(bytes(32), 0), response, member_id=KIM, stored=[])),
+    ]
+    site.now += 301
+    errors.append(refusal(lambda: site.finish(challenge, response)))
+    assert len({str(error) for error in errors}) == 1
+
+
+# --- what is stored, and set up -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("item", "value"),
+    [
+        (1, bytes(15)),
+        (2, "Agent.example"),
+        (3, bytes(15)),
+        (3, bytes(1024)),
+        (4, "text"),
+        (5, -1),
+        (5, 2**32),
+        (6, ["usb", "nfc"]),
+        (6, ["usb", "usb"]),
+        (6, ["pigeon"]),
+        (6, None),
+    ],
+)
+def test_a_stored_passkey_that_was_damaged_is_named_as_such(
+    site: Site, item: int, value: Any
+) -> None:
+    """R-PASSKEY-10: that is no outsider's doing."""
+    record = cbor2.loads(site.stored[0])
+    record[item] = value
+    with pytest.raises(DataError) as damaged:
+        site.login.begin("kim", [cbor2.dumps(record)])
+    assert damaged.value.code == "format.malformed"
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "", "agent.example", "http://agent.example", "https://Agent.example", "https://192.0.2.1",
+        "https://agent.example/", "https://agent.example:443", "https://agent.example:x",
+        "https://kim@agent.example", "https://agent.example?", "https://[::1]", "https://",
+    ],
+)  # fmt: skip
+def test_only_origins_that_passkeys_work_for_are_taken(origin: str) -> None:
+    right = {"audience": APPLICATION, "agent_origin": AGENT, "unknown": UNKNOWN}
+    for name in ("audience", "agent_origin"):
+        with pytest.raises(CallerError) as refused:
+            PasskeyLogin(**{**right, name: origin})
+        assert refused.value.code == "passkey.origin"
+
+
+@pytest.mark.parametrize(
+    ("origin", "host"),
+    [
+        ("https://agent.example:8443", "agent.example"),
+        ("http://localhost:8000", "localhost"),
+        ("http://agent.localhost", "agent.localhost"),
+    ],
+)
+def test_the_domain_is_the_host_of_the_agents_origin(origin: str, host: str) -> None:
+    """R-PASSKEY-3."""
+    made = PasskeyLogin(audience=APPLICATION, agent_origin=origin, unknown=UNKNOWN)
+    assert made.rp_id == host
