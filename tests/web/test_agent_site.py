@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,14 +11,17 @@ from starlette.applications import Starlette
 from starlette.datastructures import Headers
 from starlette.routing import Mount
 
-from twinlock import CallerError
+from twinlock import CallerError, DataError
+from twinlock.core.deployment import DeploymentCard
 from twinlock.integrations.agent_site import AgentSite
 
 APP = "https://clinic.example"
 LOCAL = "http://localhost:8400"
-FILES = ("agent.js", "agent-worker.js", "relay.js", "agent.css", "icon.svg")
+SCRIPTS = ("agent.js", "agent-worker.js", "agent-shared.js", "agent-more.js", "relay.js")
+FILES = (*SCRIPTS, "agent.css", "icon.svg")
 PAGES = ("agent.html", "relay.html")
-PAGE = '<meta name="o" content="{{origins}}"><p>{{title}} {{lock_after}}</p>'
+PAGE = '<meta name="o" content="{{origins}}"><p>{{title}} {{lock_after}}</p>{{deployment}}'
+CARD = DeploymentCard(bytes(range(16)), bytes(range(32)))
 
 
 @pytest.fixture
@@ -75,9 +77,7 @@ def get(application: Any, path: str, *, method: str = "GET", tags: str = "") -> 
         ("/", "text/html; charset=utf-8"),
         ("/agent.html", "text/html; charset=utf-8"),
         ("/relay.html", "text/html; charset=utf-8"),
-        ("/agent.js", "text/javascript; charset=utf-8"),
-        ("/agent-worker.js", "text/javascript; charset=utf-8"),
-        ("/relay.js", "text/javascript; charset=utf-8"),
+        *((f"/{name}", "text/javascript; charset=utf-8") for name in SCRIPTS),
         ("/agent.css", "text/css; charset=utf-8"),
         ("/icon.svg", "image/svg+xml"),
     ],
@@ -134,8 +134,12 @@ def test_every_answer_has_the_strict_headers(site: AgentSite, path: str) -> None
     assert headers["cross-origin-embedder-policy"] == "require-corp"
     assert headers["origin-agent-cluster"] == "?1"
     assert headers["x-dns-prefetch-control"] == "off"
-    assert "camera=()" in headers["permissions-policy"]
-    assert re.search(r"=\((?!\))", headers["permissions-policy"]) is None
+    policy = headers["permissions-policy"]
+    assert "camera=()" in policy
+    allowed = {part.split("=")[0] for part in policy.split(", ") if not part.endswith("=()")}
+    passkeys = {"publickey-credentials-create", "publickey-credentials-get"}
+    assert allowed == (passkeys if path == "/" else set())
+    assert all(part.endswith(("=()", "=(self)")) for part in policy.split(", "))
 
 
 def test_only_the_relay_can_be_framed_and_only_by_the_applications(site: AgentSite) -> None:
@@ -156,6 +160,19 @@ def test_pages_hold_origins_and_title_as_text(site: AgentSite) -> None:
     for page in PAGES:
         text = get(site, f"/{page}").text
         assert text == (f'<meta name="o" content="{APP} {LOCAL}"><p>A &amp; B &lt;agent&gt; 30</p>')
+
+
+@pytest.mark.parametrize("card", [CARD, CARD.to_text(), f" {CARD.to_text().upper()}\n"])
+def test_the_deployments_card_is_served_as_it_is_written(folder: Path, card: Any) -> None:
+    """R-HARD-6: the pinned token comes from the agent's own origin."""
+    site = AgentSite(folder, origins=[APP], deployment=card)
+    assert get(site, "/agent.html").text.endswith(CARD.to_text())
+
+
+def test_a_card_with_a_slip_is_refused_before_anything_is_served(folder: Path) -> None:
+    with pytest.raises(DataError) as refused:
+        AgentSite(folder, origins=[APP], deployment=CARD.to_text()[:-1] + "g")
+    assert refused.value.code == "deployment.card-malformed"
 
 
 def test_an_unchanged_file_is_not_sent_twice(site: AgentSite) -> None:

@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from twinlock.core.deployment import DeploymentCard, parse_deployment_card
 from twinlock.errors import CallerError
 
 Scope = MutableMapping[str, Any]
@@ -30,6 +31,8 @@ _TYPES: Final = MappingProxyType(
         _RELAY: "text/html; charset=utf-8",
         "agent.js": "text/javascript; charset=utf-8",
         "agent-worker.js": "text/javascript; charset=utf-8",
+        "agent-shared.js": "text/javascript; charset=utf-8",
+        "agent-more.js": "text/javascript; charset=utf-8",
         "relay.js": "text/javascript; charset=utf-8",
         "agent.css": "text/css; charset=utf-8",
         "icon.svg": "image/svg+xml",
@@ -47,13 +50,14 @@ _FEATURES: Final = (
     *("display-capture", "encrypted-media", "fullscreen", "gamepad", "geolocation", "gyroscope"),
     *("hid", "identity-credentials-get", "idle-detection", "local-fonts", "magnetometer"),
     *("microphone", "midi", "otp-credentials", "payment", "picture-in-picture"),
-    *("publickey-credentials-create", "publickey-credentials-get", "screen-wake-lock", "serial"),
-    *("storage-access", "usb", "window-management", "xr-spatial-tracking"),
+    *("screen-wake-lock", "serial", "storage-access", "usb", "window-management"),
+    "xr-spatial-tracking",
 )
+_PASSKEYS: Final = ("publickey-credentials-create", "publickey-credentials-get")
+"""What the window alone may do: no frame, the relay least of all."""
 _EVERYWHERE: Final = (
     ("x-content-type-options", "nosniff"),
     ("referrer-policy", "no-referrer"),
-    ("permissions-policy", ", ".join(f"{name}=()" for name in _FEATURES)),
     ("cross-origin-opener-policy", "same-origin"),
     ("cross-origin-embedder-policy", "require-corp"),
     ("origin-agent-cluster", "?1"),
@@ -61,6 +65,12 @@ _EVERYWHERE: Final = (
     # Every load asks whether the file is still the same: an update of the agent is one at once.
     ("cache-control", "no-cache"),
 )
+
+
+def _permissions(passkeys: str) -> tuple[str, str]:
+    """The Permissions-Policy; ``passkeys`` says who may use them."""
+    allowed = dict.fromkeys(_FEATURES, "()") | dict.fromkeys(_PASSKEYS, passkeys)
+    return "permissions-policy", ", ".join(f"{name}={who}" for name, who in allowed.items())
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +88,12 @@ class AgentSite:
     ``folder`` holds what ``make web`` built; by default the copy in the package or the repository's
     ``web/dist``. ``origins`` are the applications that may talk to the agent (``https://``, or
     ``http://`` on localhost). ``lock_after`` minutes without use lock the agent, until its member
-    chooses otherwise.
+    chooses otherwise. ``deployment`` is the deployment's card: it pins the token for hardened
+    passwords, and for members who arrive with a name instead of files. It must not come from the
+    application.
 
-    Raises CallerError ``agent-site.origin``, ``agent-site.lock-after`` or ``agent-site.not-built``.
+    Raises CallerError ``agent-site.origin``, ``agent-site.lock-after`` or ``agent-site.not-built``,
+    DataError ``deployment.card-malformed``.
     """
 
     def __init__(
@@ -90,6 +103,7 @@ class AgentSite:
         origins: Iterable[str],
         title: str = _DEFAULT_TITLE,
         lock_after: int = 15,
+        deployment: DeploymentCard | str | None = None,
     ) -> None:
         self.origins = tuple(dict.fromkeys(_checked_origin(origin) for origin in origins))
         if not self.origins:
@@ -104,6 +118,7 @@ class AgentSite:
             "{{origins}}": " ".join(self.origins),
             "{{title}}": title,
             "{{lock_after}}": str(lock_after),
+            "{{deployment}}": _card_text(deployment),
         }
         source = built_agent() if folder is None else Path(folder)
         self._files = {name: self._file(source, name, values) for name in _TYPES}
@@ -155,8 +170,9 @@ class AgentSite:
             return (
                 ("content-security-policy", policy),
                 ("cross-origin-resource-policy", "same-site"),
+                _permissions("()"),
             )
-        return _SEALED_OFF
+        return (*_SEALED_OFF, _permissions("(self)" if name == _WINDOW else "()"))
 
 
 def built_agent() -> Path:
@@ -177,6 +193,13 @@ _SEALED_OFF: Final = (
     ("cross-origin-resource-policy", "same-origin"),
     ("x-frame-options", "DENY"),
 )
+
+
+def _card_text(deployment: DeploymentCard | str | None) -> str:
+    if deployment is None:
+        return ""
+    card = parse_deployment_card(deployment) if isinstance(deployment, str) else deployment
+    return card.to_text()
 
 
 def _checked_origin(origin: str) -> str:
@@ -214,7 +237,13 @@ def _not_built(folder: Path) -> CallerError:
 
 
 def _plain(body: bytes, *more: tuple[str, str]) -> _File:
-    headers = (("content-type", "text/plain; charset=utf-8"), *_EVERYWHERE, *_SEALED_OFF, *more)
+    headers = (
+        ("content-type", "text/plain; charset=utf-8"),
+        *_EVERYWHERE,
+        *_SEALED_OFF,
+        _permissions("()"),
+        *more,
+    )
     return _File(body, headers, "")
 
 

@@ -1,6 +1,4 @@
-// The two files that a member chooses at first use. They are told apart by content, not by name.
-
-import { Failure } from "./failure.ts";
+// The files that a member chooses at first use. They are told apart by content, not by name.
 
 const KEY_HEADER = "twinlock-device-key-1\n";
 const STATE_LABEL = "twinlock/v1/agent-state";
@@ -39,14 +37,6 @@ export async function choose(before: Chosen, files: Iterable<File>): Promise<Cho
     ...refused,
   ];
   return { deviceKeyFile, state, name, said };
-}
-
-/** Return both files. Fails with `agent.files` if one is missing. */
-export function complete(chosen: Chosen): { deviceKeyFile: Uint8Array; state: Uint8Array } {
-  const { deviceKeyFile, state } = chosen;
-  if (deviceKeyFile && state) return { deviceKeyFile, state };
-  const missing = [deviceKeyFile ? "" : "NAME.key", state ? "" : "NAME.member"].filter(Boolean).join(" and ");
-  throw new Failure("agent.files", `Please choose ${missing} first.`, "Both were made by `twinlock member`.");
 }
 
 function isKeyFile(bytes: Uint8Array): boolean {

@@ -3,7 +3,8 @@
 // stored before the release leaves.
 
 import { asFailure, Failure } from "./failure.ts";
-import { type Answer, type Ask, MOST_TEXT } from "./messages.ts";
+import { MOST_TEXT } from "./carrying.ts";
+import type { Answer, Ask } from "./messages.ts";
 import type { Engine, MemberShown, RequestShown } from "./types.ts";
 
 /** Requests that may wait for a decision, in all and of one application; more are refused. */

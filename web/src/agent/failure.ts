@@ -1,6 +1,6 @@
 // One error for everything that goes wrong here: a stable code, a message, a hint for a person.
 
-import { isCode } from "./messages.ts";
+import { isCode } from "./fields.ts";
 
 /** An error with a stable `code` (`family.subject`) and a `hint` that says what to do next. */
 export class Failure extends Error {

@@ -20,10 +20,17 @@ const LOOK_EVERY = 1000;
 /** Questions under way in one relay; more are refused, so that a page cannot fill memory. */
 const MOST_UNDER_WAY = 64;
 
+/** A question that waits for the agent; one to sign in waits at a locked agent, too. */
+interface UnderWay {
+  readonly origin: string;
+  readonly isSignIn: boolean;
+}
+
 const origins = allowedOrigins(document, location.origin);
 const relay = crypto.randomUUID();
 const channel = new BroadcastChannel(CHANNEL);
-const underWay = new Map<string, string>();
+const underWay = new Map<string, UnderWay>();
+let carrying: { readonly id: string; readonly origin: string } | null = null;
 let parentOrigin: string | null = null;
 let told: Status | null = null;
 
@@ -47,24 +54,42 @@ async function take(ask: Ask, origin: string): Promise<void> {
     if (underWay.delete(ask.of)) toHolder(ask, origin);
     return;
   }
+  if (ask.ask === "told" || ask.ask === "unable") return toHolder(ask, origin);
+  if (ask.ask === "carry") {
+    carrying = { id: ask.id, origin };
+    toHolder(ask, origin);
+    return tellStatus();
+  }
+  const isSignIn = ask.ask === "sign-in";
   if (status === "no-agent") return fail(ask.id, origin, "agent.none", "No agent is open in this browser.");
-  if (status === "locked") return fail(ask.id, origin, "agent.locked", "The agent is locked.");
+  if (status === "locked" && !isSignIn) return fail(ask.id, origin, "agent.locked", "The agent is locked.");
   if (underWay.has(ask.id)) return;
   if (underWay.size >= MOST_UNDER_WAY) {
     return fail(ask.id, origin, "agent.busy", "Too many questions are waiting for the agent.");
   }
-  underWay.set(ask.id, origin);
+  underWay.set(ask.id, { origin, isSignIn });
   toHolder(ask, origin);
 }
 
 channel.addEventListener("message", (event) => {
   const message = readChannelled(event.data);
-  if (message?.to === "all") void tellStatus();
+  if (message?.to === "all") {
+    // A window that opened knows of no page yet.
+    if (carrying !== null) toHolder({ ask: "carry", id: carrying.id }, carrying.origin);
+    void tellStatus();
+  }
   if (message?.to !== "relay" || message.relay !== relay) return;
-  const origin = underWay.get(message.message.id);
-  if (origin === undefined) return;
-  if (message.message.answer !== "waiting") underWay.delete(message.message.id);
-  answer(message.message, origin);
+  if (message.message.answer === "wanted") {
+    if (message.message.id === carrying?.id) answer(message.message, carrying.origin);
+    return;
+  }
+  const { id } = message.message;
+  const waiting = underWay.get(id);
+  if (waiting === undefined) return;
+  if (message.message.answer !== "waiting") underWay.delete(id);
+  answer(message.message, waiting.origin);
+  // Other windows that are locked show the same question.
+  if (waiting.isSignIn && !underWay.has(id)) toHolder({ ask: "cancel", id: "0", of: id }, waiting.origin);
 });
 
 window.addEventListener("pagehide", () => {
@@ -83,7 +108,7 @@ async function agentStatus(): Promise<Status> {
 async function tellStatus(): Promise<void> {
   const status = await agentStatus();
   if (status === "ready") watchAgent();
-  else failAll();
+  else failAll(status === "no-agent");
   if (parentOrigin === null || status === told) return;
   told = status;
   answer({ answer: "status", id: "0", status }, parentOrigin);
@@ -95,14 +120,17 @@ let watching = false;
 function watchAgent(): void {
   if (watching) return;
   watching = true;
-  void navigator.locks.request(READY_LOCK, { mode: "shared" }, failAll).then(() => {
+  void navigator.locks.request(READY_LOCK, { mode: "shared" }, () => failAll(false)).then(() => {
     watching = false;
     return tellStatus();
   });
 }
 
-function failAll(): void {
-  for (const [id, origin] of [...underWay]) fail(id, origin, "agent.locked", "The agent was locked.");
+/** What waits for an unlocked agent is not answered any more; what signs in, once no window is left. */
+function failAll(isGone: boolean): void {
+  for (const [id, { origin, isSignIn }] of [...underWay]) {
+    if (isGone || !isSignIn) fail(id, origin, "agent.locked", "The agent was locked.");
+  }
 }
 
 function toHolder(ask: Ask, origin: string): void {

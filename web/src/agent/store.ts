@@ -1,5 +1,5 @@
-// What the agent's origin keeps: the member's two files as they are on disk, and one setting. The
-// device key file and the state open nothing without the passphrase, which is never stored.
+// What the agent's origin keeps: the member's state as it is on disk, the device key file where a way in
+// has one, and one setting. What a member types or touches is never stored.
 
 import { Failure } from "./failure.ts";
 import type { MemberFiles } from "./types.ts";

@@ -1,19 +1,29 @@
 // The agent's window: a page of its own, on an origin of its own, where the member unlocks, sees what
 // is asked, and decides. Applications reach it through relays only.
 
+import { Carriers } from "./carriers.ts";
+import type { Want } from "./carrying.ts";
 import { Desk } from "./desk.ts";
 import { WorkerEngine } from "./engine.ts";
+import { enrolWay } from "./enrolling.ts";
+import { enter, type Unlocking } from "./entrance.ts";
 import { asFailure, Failure } from "./failure.ts";
-import { DEFAULT_LOCK_AFTER, Idle, LOCK_AFTER } from "./idle.ts";
+import { Idle } from "./idle.ts";
 import { type Answer, CHANNEL, posted, readChannelled } from "./messages.ts";
+import { complete, type Complete, type Entering, type SignInTo } from "./opening.ts";
 import { allowedOrigins } from "./origins.ts";
 import { Place } from "./place.ts";
+import { Settings } from "./settings.ts";
+import { type SignInAsked, SignIns } from "./sign-ins.ts";
 import { type Kept, Store } from "./store.ts";
-import type { MemberShown } from "./types.ts";
+import { lockAfter, meta, unfit } from "./surroundings.ts";
+import type { MemberShown, NextState } from "./types.ts";
 import { DecisionCard } from "./view/decision.ts";
 import { clearDone, showDone, showMember } from "./view/open.ts";
 import { part, say } from "./view/page.ts";
+import { SignInCard, type SignInWays } from "./view/sign-in.ts";
 import { UnlockForm } from "./view/unlock.ts";
+import { WaysCard } from "./view/ways.ts";
 
 const VIEWS = ["broken", "elsewhere", "unlock", "open"] as const;
 const CHECK_EVERY = 5_000;
@@ -23,45 +33,79 @@ type View = (typeof VIEWS)[number];
 
 class AgentWindow {
   readonly #store = new Store();
-  readonly #engine = new WorkerEngine();
   readonly #place = new Place();
   readonly #channel = new BroadcastChannel(CHANNEL);
   readonly #card = new DecisionCard();
   readonly #title = document.title;
-  readonly #form = new UnlockForm((passphrase, files) => this.#unlock(passphrase, files), asFailure);
+  readonly #carriers: Carriers;
+  readonly #engine: WorkerEngine;
+  readonly #signIns: SignIns;
+  readonly #form: UnlockForm;
+  readonly #signIn: SignInCard;
+  readonly #ways: WaysCard;
   readonly #idle: Idle;
   readonly #origins: ReadonlySet<string>;
   #desk: Desk | null = null;
+  #member: MemberShown | null = null;
+  #kept: Kept | null = null;
   #view: View = "unlock";
 
-  constructor(origins: ReadonlySet<string>, lockAfter: number) {
+  constructor(origins: ReadonlySet<string>, minutes: number) {
+    const send = (relay: string, answer: Answer): void => this.#send(relay, answer);
     this.#origins = origins;
-    this.#idle = new Idle(Date.now, lockAfter);
-    part("lock-after", HTMLSelectElement).append(
-      ...LOCK_AFTER.map((minutes) => new Option(`${minutes} minutes`, `${minutes}`, false, minutes === lockAfter)),
-    );
-    this.#listen();
+    this.#idle = new Idle(Date.now, minutes);
+    this.#carriers = new Carriers(origins, send);
+    const card = meta("twinlock-deployment");
+    this.#engine = new WorkerEngine(card, (want: Want) => this.#carriers.fetch(want));
+    this.#signIns = new SignIns({ origins, send, show: (first) => void this.#showSignIn(first) });
+    this.#form = new UnlockForm({
+      submit: async (unlocking) => void (await this.#unlock(unlocking)),
+      look: (state) => this.#engine.look(state),
+      onError: asFailure,
+      hasDeployment: card !== "",
+    });
+    this.#signIn = new SignInCard({
+      ways: () => this.#signInWays(card !== ""),
+      submit: (asked, entered, name) => this.#signInTo(asked, { ...entered, name, files: null }),
+      refuse: (asked) => this.#signIns.fail(asked, new Failure("agent.refused", "The member refused.", "If it was a slip, ask again.")),
+      onError: asFailure,
+    });
+    this.#ways = new WaysCard({
+      enrol: async (present, way) => {
+        const { secrets } = await this.#completed(present, null);
+        await this.#changed(await enrolWay(this.#engine, this.#carriers, this.#member!, secrets, way));
+      },
+      drop: async (way) => this.#changed(await this.#engine.drop(way)),
+      recoveryCode: () => this.#engine.recoveryCode(),
+      hasDeviceKey: () => this.#kept?.deviceKeyFile != null,
+      through: () => this.#carriers.origin,
+      onError: asFailure,
+    });
+    this.#listen(minutes);
   }
 
   /** Begin: say that a window is open, and show how to go on. */
   async start(): Promise<void> {
     await this.#place.open();
-    this.#changed();
+    this.#tell();
     await this.#toUnlock();
     await this.#standByIfTaken();
   }
 
   // --- unlocking and locking ---------------------------------------------------------------------
 
-  async #unlock(passphrase: string, chosen: Omit<Kept, "name"> | null): Promise<void> {
-    if (!(await this.#place.hold())) return this.#standBy();
+  /** Unlock; with `signIn` one touch signs in there, too. Null where another window holds the keys. */
+  async #unlock(unlocking: Unlocking, signIn: SignInTo | null = null): Promise<Complete | null> {
+    if (!(await this.#place.hold())) {
+      void this.#standBy();
+      return null;
+    }
     try {
       // Read only now, as the holder: another window may have released until a moment ago.
       const kept = await this.#store.load();
-      const files = kept ?? chosen;
-      if (files === null) throw new Failure("agent.files", "This device was forgotten.", "Reload this page.");
-      const member = await this.#engine.unlock(files, passphrase);
-      await this.#open({ ...files, name: member.name }, member, kept === null);
+      const opened = await enter(this.#engine, kept, unlocking, signIn);
+      await this.#open(opened.kept, opened.member, kept === null);
+      return opened.complete;
     } catch (error) {
       this.#engine.lock();
       await this.#place.leave();
@@ -70,6 +114,7 @@ class AgentWindow {
   }
 
   async #open(kept: Kept, member: MemberShown, isNew: boolean): Promise<void> {
+    this.#kept = kept;
     if (isNew) {
       await this.#store.save(kept);
       // Asked once; without it the browser may drop the files when space is short.
@@ -78,7 +123,7 @@ class AgentWindow {
     this.#desk = new Desk({
       engine: this.#engine,
       origins: this.#origins,
-      store: (state) => this.#store.save({ ...kept, state }),
+      store: (state) => this.#save(state),
       send: (relay, answer) => this.#send(relay, answer),
       now: Date.now,
       decide: (first, waiting) => {
@@ -86,28 +131,30 @@ class AgentWindow {
         this.#card.show(first, waiting);
       },
       done: showDone,
-      counted: showMember,
+      counted: (after) => this.#showMember(after),
       stuck: (error) => void this.#lock(`${error.message} ${error.hint}`),
     });
     this.#form.clear();
     this.#idle.present();
-    showMember(member);
+    this.#showMember(member);
     this.#show("open");
     part("open-title", HTMLElement).focus();
     say(`Unlocked as ${member.name}`);
     await this.#place.ready();
-    this.#changed();
+    this.#tell();
   }
 
   /** Forget the keys and what was shown; `said` tells the member why. */
   async #lock(said = ""): Promise<void> {
     this.#desk?.close();
     this.#desk = null;
+    this.#member = null;
     this.#engine.lock();
     clearDone();
+    this.#ways.close();
     this.#form.clear();
     await this.#place.leave();
-    this.#changed();
+    this.#tell();
     say("Locked");
     await this.#toUnlock(said);
   }
@@ -115,7 +162,8 @@ class AgentWindow {
   async #toUnlock(said = ""): Promise<void> {
     this.#show("unlock");
     try {
-      this.#form.show(await this.#store.load(), said);
+      this.#kept = await this.#store.load();
+      this.#form.show(this.#kept, this.#kept === null ? [] : await this.#engine.look(this.#kept.state), said);
     } catch (error) {
       this.#broken(asFailure(error));
     }
@@ -137,20 +185,78 @@ class AgentWindow {
     this.#show("broken");
   }
 
+  // --- ways in -----------------------------------------------------------------------------------
+
+  /** What opens a way in of the member who is unlocked here, completed. */
+  async #completed(entered: Entering, signIn: SignInTo | null): Promise<Complete> {
+    const { state, deviceKeyFile } = this.#kept!;
+    return complete(entered, await this.#engine.look(state), deviceKeyFile, signIn);
+  }
+
+  /** The ways in were changed, and the server knows: keep the state, or release nothing more. */
+  async #changed({ member, state }: NextState): Promise<void> {
+    try {
+      await this.#save(state);
+      this.#showMember(member);
+    } catch (error) {
+      const { message, hint } = asFailure(error);
+      await this.#lock(`${message} ${hint}`);
+    }
+  }
+
+  async #save(state: Uint8Array): Promise<void> {
+    this.#kept = { ...this.#kept!, state };
+    await this.#store.save(this.#kept);
+  }
+
+  // --- signing in --------------------------------------------------------------------------------
+
+  async #showSignIn(first: SignInAsked | null): Promise<void> {
+    await this.#signIn.show(first);
+    this.#show(this.#view);
+  }
+
+  async #signInWays(hasDeployment: boolean): Promise<SignInWays> {
+    const kept = await this.#store.load();
+    if (kept === null) return { needsName: hasDeployment, ways: hasDeployment ? [["passkey"]] : [], hasDeviceKey: false };
+    const ways = (await this.#engine.look(kept.state)).map(({ kinds }) => kinds);
+    const signing = ways.filter((kinds) => kinds.includes("passkey") || kinds.includes("scram"));
+    return { needsName: false, ways: signing, hasDeviceKey: kept.deviceKeyFile !== null };
+  }
+
+  /** Sign in to an application, unlocking where the agent is locked. */
+  async #signInTo(asked: SignInAsked, unlocking: Unlocking): Promise<void> {
+    const completed = this.#desk === null ? await this.#unlock(unlocking, asked) : await this.#completed(unlocking, asked);
+    if (completed === null) return;
+    const { id } = asked;
+    if (completed.assertion !== null) {
+      this.#signIns.answer(asked, { answer: "sign-in", id, ...completed.assertion });
+    } else {
+      await this.#engine.scram(completed.secrets);
+      this.#signIns.answer(asked, { answer: "signed-in", id });
+    }
+    say(`Signed in to ${asked.origin}`);
+  }
+
   // --- the channel -------------------------------------------------------------------------------
 
   #hear(data: unknown): void {
     const message = readChannelled(data);
     if (message?.to === "all" && this.#view === "unlock") void this.#standByIfTaken();
-    if (message?.to !== "holder" || this.#desk === null) return;
+    if (message?.to !== "holder") return;
     if ("news" in message) {
-      if (message.news === "relay-gone") this.#desk.gone(message.relay);
-      else void this.#lock("Another window of the agent took over.");
-    } else {
-      this.#lockIfIdle();
-      this.#idle.asked();
-      this.#desk?.take(message);
+      if (message.news === "step-down") return void (this.#desk !== null && this.#lock("Another window of the agent took over."));
+      for (const each of [this.#carriers, this.#signIns, this.#desk]) each?.gone(message.relay);
+      return;
     }
+    const { relay, origin, message: ask } = message;
+    if (this.#carriers.take(relay, origin, ask)) return;
+    // A window beside the one that holds the keys leaves the questions to it.
+    if (this.#view === "elsewhere") return;
+    this.#lockIfIdle();
+    if (this.#signIns.take(relay, origin, ask) || this.#desk === null) return;
+    this.#idle.asked();
+    this.#desk.take(message);
   }
 
   #send(relay: string, answer: Answer): void {
@@ -158,7 +264,7 @@ class AgentWindow {
   }
 
   /** Relays look at the locks when they hear this. */
-  #changed(): void {
+  #tell(): void {
     this.#channel.postMessage({ to: "all", news: "changed" });
   }
 
@@ -168,13 +274,21 @@ class AgentWindow {
     this.#view = view;
     for (const name of VIEWS) part(name, HTMLElement).hidden = name !== view;
     const open = view === "open";
+    // Signing in unlocks, so that one form is enough.
+    if (view === "unlock") part(view, HTMLElement).hidden = this.#signIn.isShown;
     part("lock", HTMLElement).hidden = !open;
     const state = part("state", HTMLElement);
     state.textContent = open ? "Unlocked" : "Locked";
     state.classList.toggle("on", open);
   }
 
-  #listen(): void {
+  #showMember(member: MemberShown): void {
+    this.#member = member;
+    showMember(member);
+    this.#ways.show(member.ways);
+  }
+
+  #listen(minutes: number): void {
     this.#channel.addEventListener("message", (event) => this.#hear(event.data));
     part("lock", HTMLElement).addEventListener("click", () => void this.#lock());
     part("take-over", HTMLElement).addEventListener("click", () => {
@@ -188,22 +302,9 @@ class AgentWindow {
     }
     setInterval(() => this.#lockIfIdle(), CHECK_EVERY);
     setInterval(() => void this.#count(), COUNT_EVERY);
-    this.#listenForSettings();
-  }
-
-  #listenForSettings(): void {
-    const lockAfter = part("lock-after", HTMLSelectElement);
-    lockAfter.addEventListener("change", () => {
-      this.#idle.minutes = Number(lockAfter.value);
-      void this.#store.setLockAfter(Number(lockAfter.value));
-    });
-    part("export", HTMLElement).addEventListener("click", () => void this.#export());
-    const dialog = part("forget-dialog", HTMLDialogElement);
-    part("forget", HTMLElement).addEventListener("click", () => dialog.showModal());
-    part("forget-no", HTMLElement).addEventListener("click", () => dialog.close());
-    part("forget-yes", HTMLElement).addEventListener("click", () => {
-      dialog.close();
-      void this.#forget();
+    new Settings(this.#store, minutes, {
+      lockAfter: (chosen) => (this.#idle.minutes = chosen),
+      forget: () => this.#forget(),
     });
   }
 
@@ -219,41 +320,16 @@ class AgentWindow {
   }
 
   async #count(): Promise<void> {
-    if (this.#desk !== null) showMember(await this.#engine.status().catch(() => ({ name: "", releases: 0, groups: [] })));
+    if (this.#desk === null) return;
+    const member = await this.#engine.status().catch(() => null);
+    if (member !== null && this.#desk !== null) this.#showMember(member);
   }
-
-  /** Save the member file as it is now: counters and pins of this browser are in it alone. */
-  async #export(): Promise<void> {
-    const kept = await this.#store.load();
-    if (kept === null) return;
-    const link = document.createElement("a");
-    link.href = URL.createObjectURL(new Blob([new Uint8Array(kept.state)]));
-    link.download = `${kept.name}.member`;
-    link.click();
-    setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
-  }
-}
-
-/** Why this page must not be an agent, or null. */
-function unfit(origins: ReadonlySet<string>): string | null {
-  if (window.top !== window) return "It stands in a frame of another page.";
-  if (!isSecureContext) return "This page did not come over https.";
-  if (origins.size === 0) return "Its server names no application, or one on this page's own origin.";
-  const needed = [navigator.locks, globalThis.indexedDB, globalThis.BroadcastChannel, globalThis.Worker];
-  return needed.every(Boolean) ? null : "This browser is too old.";
-}
-
-async function lockAfter(): Promise<number> {
-  const stored = await new Store().lockAfter().catch(() => null);
-  const fromServer = Number(document.querySelector('meta[name="twinlock-lock-after"]')?.getAttribute("content"));
-  const known = (minutes: number | null): minutes is number => LOCK_AFTER.some((each) => each === minutes);
-  return [stored, fromServer].find(known) ?? DEFAULT_LOCK_AFTER;
 }
 
 const origins = allowedOrigins(document, location.origin);
 const why = unfit(origins);
 if (why === null) {
-  await new AgentWindow(origins, await lockAfter()).start();
+  await new AgentWindow(origins, await lockAfter(new Store())).start();
 } else {
   part("broken", HTMLElement).hidden = false;
   part("broken-why", HTMLElement).textContent = why;

@@ -59,9 +59,14 @@ export function toBase64url(bytes: Uint8Array): string {
   return btoa(binary).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
 }
 
+/** Decode base64url, or return null. */
+export function fromBase64url(text: string): Uint8Array | null {
+  if (!/^[A-Za-z0-9_-]*$/.test(text) || text.length % 4 === 1) return null;
+  const binary = atob(text.replaceAll("-", "+").replaceAll("_", "/"));
+  return Uint8Array.from(binary, (c) => c.charCodeAt(0));
+}
+
 /** Decode the 32 bytes of a `Twinlock-Session`, or return null. */
 export function readSession(text: string | null): Uint8Array | null {
-  if (text === null || !/^[A-Za-z0-9_-]{43}=?$/.test(text)) return null;
-  const binary = atob(text.slice(0, 43).replaceAll("-", "+").replaceAll("_", "/"));
-  return Uint8Array.from(binary, (c) => c.charCodeAt(0));
+  return text !== null && /^[A-Za-z0-9_-]{43}=?$/.test(text) ? fromBase64url(text.slice(0, 43)) : null;
 }

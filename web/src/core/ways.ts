@@ -2,7 +2,17 @@
 import { equal, hex, type Bytes } from "./bytes.ts";
 import { encode } from "./cbor.ts";
 import { kindsOf, unlockAny, type Enrolment, type MemberKeys } from "./enrolment.ts";
-import { encodeList, MAX_ENROLMENTS, MAX_LABEL, type EnrolmentList, type Listed } from "./enrolment-list.ts";
+import {
+  damagedList,
+  encodeList,
+  MAX_ENROLMENTS,
+  MAX_LABEL,
+  sameList,
+  verifyList,
+  type EnrolmentList,
+  type Listed,
+} from "./enrolment-list.ts";
+import { decodeMemberBundle } from "./member-bundle.ts";
 import { enrol } from "./enrol.ts";
 import { TwinlockError } from "./errors.ts";
 import type { EnrollableFactor, Factor } from "./factors/factor.ts";
@@ -69,6 +79,35 @@ export async function prepareEnrolment(
 /** Let a way in no longer count, without a new one. Throws `enrolment.unknown` or `enrolment.last`. */
 export function prepareDrop(inside: Inside, enrolmentId: Bytes, solePasskey = false): Promise<PreparedChange> {
   return prepare(inside, without(listedWays(inside.state), enrolmentId), [], solePasskey);
+}
+
+/**
+ * Take the server's list of a member's ways in, with the enrolments that are kept there.
+ *
+ * Throws `enrolment.list-damaged`, `enrolment.list-rolled-back` or `enrolment.list-forked`.
+ */
+export async function takeBundle({ state, keys }: Inside, raw: Bytes): Promise<void> {
+  const bundle = decodeMemberBundle(raw, state.deploymentId);
+  const listed = await verifyList(bundle.signedList, keys.signing.public);
+  if (!equal(listed.memberId, state.memberId) || !equal(listed.deploymentId, state.deploymentId)) {
+    throw damagedList("The list of ways in is another member's.");
+  }
+  const known = state.listed?.counter ?? 0;
+  if (listed.counter < known) {
+    throw new TwinlockError(
+      "enrolment.list-rolled-back",
+      "The server shows an older list of this member's ways in than this agent knows.",
+      "Do not sign in; tell an admin. The server's database may have been set back.",
+    );
+  }
+  if (listed.counter === known && state.listed !== null && !sameList(listed, state.listed)) {
+    throw new TwinlockError(
+      "enrolment.list-forked",
+      "This agent and the server know two lists of this member's ways in, equally old.",
+      "Two devices changed them at once: repeat one device's change.",
+    );
+  }
+  if (listed.counter > known) takeSignedList(state, bundle.signedList, listed, bundle.enrolments);
 }
 
 async function prepare(

@@ -7,7 +7,7 @@ import type { Answer, Ask } from "../../src/agent/messages.ts";
 import type { Engine, MemberShown, RequestShown } from "../../src/agent/types.ts";
 
 const APP = "https://clinic.example";
-const MEMBER: MemberShown = { name: "weber", releases: 0, groups: [] };
+const MEMBER: MemberShown = { name: "weber", memberId: new Uint8Array(16), releases: 0, groups: [], ways: [] };
 const WITHIN = new Uint8Array([0]);
 const BEYOND = new Uint8Array([1]);
 
@@ -32,7 +32,6 @@ class Bench {
   examining: () => Promise<void> = async () => undefined;
 
   readonly engine: Engine = {
-    unlock: async () => MEMBER,
     hello: async () => new Uint8Array([7]),
     examine: async (bundle) => {
       await this.examining();
@@ -45,7 +44,6 @@ class Bench {
       return { release: new Uint8Array([8]), state: new Uint8Array([9]) };
     },
     status: async () => MEMBER,
-    lock: () => undefined,
   };
 
   readonly desk = new Desk({

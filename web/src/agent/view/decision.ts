@@ -1,7 +1,7 @@
 // The card that asks the member. One at a time; Refuse has the focus, Release wakes up late.
 
 import type { Decision } from "../desk.ts";
-import { Guard } from "../guard.ts";
+import { GuardedButton } from "./guarded.ts";
 import { counted, foreign, made, part, say } from "./page.ts";
 import { recordsTable } from "./records.ts";
 
@@ -10,21 +10,16 @@ const TICK = 1000;
 /** Shows the first decision that waits. */
 export class DecisionCard {
   readonly #card = part("decision", HTMLElement);
-  readonly #release = part("release", HTMLButtonElement);
+  readonly #release = new GuardedButton(part("release", HTMLButtonElement), () => this.#current?.settle(true));
   readonly #refuse = part("refuse", HTMLButtonElement);
-  readonly #guard = new Guard(() => performance.now());
   #current: Decision | null = null;
-  #waking: ReturnType<typeof setTimeout> | undefined;
   #ticking: ReturnType<typeof setInterval> | undefined;
 
   constructor() {
-    this.#refuse.addEventListener("click", (event) => this.#decided(event, false));
-    this.#release.addEventListener("click", (event) => this.#decided(event, true));
+    this.#refuse.addEventListener("click", (event) => this.#refused(event));
     document.addEventListener("keydown", (event) => {
-      if (event.key === "Escape" && !document.querySelector("dialog[open]")) this.#decided(event, false);
+      if (event.key === "Escape" && !document.querySelector("dialog[open]")) this.#refused(event);
     });
-    for (const name of ["focus", "blur", "resize", "pageshow"]) window.addEventListener(name, () => this.#disturbed());
-    document.addEventListener("visibilitychange", () => this.#disturbed());
   }
 
   /** Show a decision, or none; `waiting` counts it and those behind it. */
@@ -34,8 +29,8 @@ export class DecisionCard {
     this.#current = decision;
     this.#card.hidden = decision === null;
     clearInterval(this.#ticking);
-    this.#disturbed();
-    if (decision === null) return;
+    if (decision === null) return this.#release.disarm();
+    this.#release.arm();
     this.#fill(decision);
     this.#ticking = setInterval(() => this.#tick(decision), TICK);
     this.#tick(decision);
@@ -60,22 +55,7 @@ export class DecisionCard {
     part("decision-left", HTMLElement).textContent = `${counted(left, "second")} left`;
   }
 
-  #disturbed(): void {
-    this.#guard.disturbed(document.hasFocus() && document.visibilityState === "visible");
-    this.#wake();
-  }
-
-  #wake(): void {
-    clearTimeout(this.#waking);
-    const left = this.#current === null ? null : this.#guard.left();
-    this.#release.disabled = left !== 0;
-    if (left !== null && left > 0) this.#waking = setTimeout(() => this.#wake(), left);
-  }
-
-  #decided(event: Event, released: boolean): void {
-    const decision = this.#current;
-    if (decision === null || !event.isTrusted) return;
-    if (released && this.#guard.left() !== 0) return;
-    decision.settle(released);
+  #refused(event: Event): void {
+    if (event.isTrusted) this.#current?.settle(false);
   }
 }
