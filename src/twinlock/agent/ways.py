@@ -90,21 +90,36 @@ class Ways:
         *,
         instead_of: bytes | None = None,
         logins: Sequence[Login] = (),
+        logins_of: Callable[[Enrolment], Sequence[Login]] = lambda _: (),
         scram_alone: bool = False,
         sole_passkey: bool = False,
         send: Send | None = None,
     ) -> bytes:
         """Make a way in; ``instead_of`` (an enrolment id) makes it a change. Keys stay.
 
+        Where it changes what the member states in the groups' logs, those entries go with it: the
+        agent should have followed its groups just before.
         Returns the change for the server. With ``send`` it is handed over first, and nothing
-        happened here if that failed. ``logins`` is what the server compares sign-ins with.
+        happened here if that failed. ``logins`` is what the server compares sign-ins with;
+        ``logins_of`` makes more of it from the new enrolment, as split login needs it.
         Raises ``factor.*``, ``enrolment.*``, and whatever ``send`` raises.
         """
         made, listed = self._make(self.keys.seed, way, scram_alone)
         with self.home.locked():
             self.reload()
             kept = self._without(instead_of)
-            return self._put([*kept, listed], [made], logins, sole_passkey, send)
+            compared = [*logins, *logins_of(made)]
+            return self._put([*kept, listed], [made], compared, sole_passkey, send)
+
+    def publish(self, *, sole_passkey: bool = False, send: Send | None = None) -> bytes:
+        """Sign the list again as it is, with the present pins, and hand in what is kept there.
+
+        For a member who has just got into a group: a new computer follows the groups that the list
+        names. Returns the change. Raises like ``enrol``.
+        """
+        with self.home.locked():
+            self.reload()
+            return self._put(self._listed(), [], (), sole_passkey, send)
 
     def drop(
         self, enrolment_id: bytes, *, sole_passkey: bool = False, send: Send | None = None
@@ -123,6 +138,7 @@ class Ways:
         ways: Sequence[NewWay],
         *,
         logins: Sequence[Login] = (),
+        logins_of: Callable[[Enrolment], Sequence[Login]] = lambda _: (),
         scram_alone: bool = False,
         sole_passkey: bool = False,
     ) -> bytes:
@@ -130,7 +146,8 @@ class Ways:
 
         The agent must have followed its groups in this run. The new state is staged: it takes the
         place of the present one in ``finish_revocation``, once the groups' logs show the new keys.
-        ``logins`` are the only ones that sign in from then on.
+        ``logins``, and what ``logins_of`` makes of each new enrolment, are the only ones that sign
+        in from then on.
         Returns the change for the server, which appends and stores all of it or nothing. Called
         again before that, it returns the same change. Raises ``factor.*``, ``enrolment.*``,
         ``group.key-missing`` or ``log.*``.
@@ -150,7 +167,8 @@ class Ways:
             traits = traits_of(after.ways)
             proposals = [self.admin.rekey(g.group_id, keys, traits) for g in self._own_groups()]
             forgotten = [Login(kind, None) for kind in LOGIN_KINDS]
-            change = self._change(after, [*forgotten, *logins], proposals).signed(keys.signing)
+            compared = [*forgotten, *logins, *(x for blob, _ in made for x in logins_of(blob))]
+            change = self._change(after, compared, proposals).signed(keys.signing)
             self.home.stage(after, keys, change)
             return change
 

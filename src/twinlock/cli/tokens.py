@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from twinlock.cli import rotation
 from twinlock.cli.command import command, new_app
 from twinlock.cli.failure import EXIT_ENVIRONMENT
 from twinlock.cli.group.history import moment
@@ -134,6 +135,12 @@ def add_verifier_key(terminal: Terminal) -> None:
         done(f"Made the verifier key {key.kid.hex()}."),
         next_steps("twinlock token check"),
     )
+
+
+command(app, "needed-by")(rotation.needed_by)
+command(app, "retire")(rotation.retire)
+command(app, "relock-verifiers")(rotation.relock_verifiers)
+command(app, "destroy")(rotation.destroy)
 
 
 @command(app, "card")

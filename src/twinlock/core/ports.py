@@ -202,6 +202,13 @@ class Token(Protocol):
         """
         ...
 
+    def destroy_key(self, kid: bytes) -> None:
+        """Destroy a loaded long-lived key, for ever. Only an explicit verb of an operator does it.
+
+        Raises ``token.key-not-loaded``.
+        """
+        ...
+
     def sign(self, kid: bytes, message: bytes) -> bytes:
         """ECDSA P-256 / SHA-256 with a loaded key; r || s, 64 bytes, low s."""
         ...

@@ -106,6 +106,10 @@ def verify_transport(
 # --- the token directory ---------------------------------------------------------------------
 
 
+KEY_LIFE: Final = 10 * 365 * 86400
+"""For how many seconds a long-lived key is stated, unless it is to retire."""
+
+
 @dataclass(frozen=True, slots=True)
 class DirectoryEntry:
     """One long-lived key of the token, as its identity key states it."""
@@ -114,6 +118,11 @@ class DirectoryEntry:
     serial: str
     not_before: int
     not_after: int
+
+    @property
+    def retiring(self) -> bool:
+        """Whether its end was set before the usual time: nothing new is made with the key."""
+        return self.not_after - self.not_before < KEY_LIFE
 
     def valid_at(self, now: int) -> bool:
         """Whether the statement holds now, give or take the clocks' difference."""
@@ -146,7 +155,10 @@ class Directory:
     entries: tuple[DirectoryEntry, ...]
 
     def current(self, role: KeyRole, suite: OuterSuite | None = None) -> TokenKey:
-        """Return the newest valid key of a role. Raises CallerError ``directory.no-key``."""
+        """Return the newest valid key of a role that is not retiring, else the newest that is.
+
+        Raises CallerError ``directory.no-key``.
+        """
         found = [e for e in self.entries if e.key.role is role and e.key.suite is suite]
         if not found:
             raise CallerError(
@@ -155,7 +167,7 @@ class Directory:
                 + (f" for {suite.name}." if suite else "."),
                 hint="Run `twinlock token add-key`, `add-hardening-key` or `add-verifier-key`.",
             )
-        return max(found, key=lambda entry: entry.not_before).key
+        return max(found, key=lambda entry: (not entry.retiring, entry.not_before)).key
 
     def by_kid(self, kid: bytes) -> TokenKey | None:
         """Return the stated key with this id."""

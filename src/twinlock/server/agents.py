@@ -17,7 +17,8 @@ from typing import Final
 from twinlock.agent.agent import Agent
 from twinlock.agent.arrival import Arrival
 from twinlock.agent.factors import Password
-from twinlock.core.factors import Factor
+from twinlock.agent.renewal import renew
+from twinlock.core.factors import EnrollableFactor
 from twinlock.core.membership import AgentPlacement
 from twinlock.core.ports import Clock, Randomness
 from twinlock.core.secret import Secret
@@ -83,7 +84,7 @@ class ServerAgents:
         )
 
     @contextmanager
-    def once(self, name: str, factors: Sequence[Factor]) -> Iterator[Agent]:
+    def once(self, name: str, factors: Sequence[EnrollableFactor]) -> Iterator[Agent]:
         """Unlock a member's agent for one request; it is locked when the block ends.
 
         Raises ``factor.*``, ``hardening.*``, ``enrolment.*`` or ``member.keys-retired``.
@@ -94,7 +95,7 @@ class ServerAgents:
         finally:
             agent.lock()
 
-    def begin(self, name: str, factors: Sequence[Factor]) -> Secret:
+    def begin(self, name: str, factors: Sequence[EnrollableFactor]) -> Secret:
         """Unlock a member's agent for one login, and return the 32 bytes that name it.
 
         They belong into the application's own session, which nobody else reads. Raises like
@@ -140,7 +141,7 @@ class ServerAgents:
         for login in ended:
             login.agent.lock()
 
-    def _unlock(self, name: str, factors: Sequence[Factor]) -> Agent:
+    def _unlock(self, name: str, factors: Sequence[EnrollableFactor]) -> Agent:
         members = self._vault.members
         arrival = Arrival.begin(
             members.bundle(name, {factor.kind for factor in factors}),
@@ -154,7 +155,11 @@ class ServerAgents:
             randomness=self._randomness,
         )
         agent.follow(self._vault.group_bundle(agent.hello()))
+        renew(agent, factors, send=self._accept)
         return agent
+
+    def _accept(self, change: bytes) -> None:
+        self._vault.members.accept(change)
 
     def _end_old(self, now: int) -> None:
         with self._lock:

@@ -7,7 +7,6 @@ hardening key, too, which is the victim's.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -18,11 +17,11 @@ from twinlock.core.primitives import sha256
 from twinlock.core.statements import Directory, Statement
 from twinlock.errors import CallerError, DataError
 from twinlock.server import log
+from twinlock.server.attempts import Attempts
 from twinlock.server.config import HardeningLimits
 from twinlock.store.counters import WindowFullError
 from twinlock.store.sql import SqlStore
 
-WINDOW: Final = 3600
 _PREFIX: Final = "hardening/"
 
 
@@ -42,29 +41,29 @@ class Hardening:
         clock: Clock,
     ) -> None:
         self._limits = limits
-        self._store = store
         self._token = token
         self._directory = directory
-        self._clock = clock
-        self._lock = threading.Lock()
-        self._swept = -1
+        self._attempts = Attempts(_PREFIX, store, clock)
 
     def offer(self, account: bytes) -> HardeningOffer:
         """Return the token directory and the hardening key for an account's next enrolment.
 
-        Accounts are spread over the keys by a hash, whether they exist or not. Raises CallerError
+        Accounts are spread over the keys by a hash, whether they exist or not; another key takes
+        over its share of them and moves no others. Retiring keys are left out. Raises CallerError
         ``hardening.no-key``.
         """
         directory, statements = self._directory()
-        kids = sorted(e.key.kid for e in directory.entries if e.key.role is KeyRole.HARDENING)
+        entries = [e for e in directory.entries if e.key.role is KeyRole.HARDENING]
+        kids = [e.key.kid for e in entries if not e.retiring] or [e.key.kid for e in entries]
         if not kids:
             raise CallerError(
                 "hardening.no-key",
                 "This deployment has no key to harden passwords with.",
                 hint="Make one with `twinlock token add-hardening-key`.",
             )
-        spread = int.from_bytes(sha256(account)[:8], "big")
-        return HardeningOffer(kids[spread % len(kids)], tuple(statements))
+        # Rendezvous hashing (Thaler, Ravishankar, IEEE/ACM Transactions on Networking 6(1), 1998).
+        kid = max(kids, key=lambda kid: sha256(kid + account))
+        return HardeningOffer(kid, tuple(statements))
 
     def evaluate(
         self, kid: bytes, first: bytes, second: bytes, *, account: bytes, source: str
@@ -89,16 +88,14 @@ class Hardening:
         return one, other
 
     def _count(self, kid: bytes, account: bytes, source: str) -> None:
-        window = self._clock() // WINDOW
-        self._sweep(window)
         # The order of kinds is always this one: no two attempts wait for each other.
         limits = {
-            f"{_PREFIX}key/{kid.hex()}": self._limits.key_per_hour,
-            f"{_PREFIX}source/{sha256(source.encode()).hex()}": self._limits.source_per_hour,
-            f"{_PREFIX}account/{sha256(account).hex()}": self._limits.account_per_hour,
+            f"key/{kid.hex()}": self._limits.key_per_hour,
+            f"source/{sha256(source.encode()).hex()}": self._limits.source_per_hour,
+            f"account/{sha256(account).hex()}": self._limits.account_per_hour,
         }
         try:
-            self._store.counters.add_in_window(limits, window)
+            self._attempts.count(limits)
         except WindowFullError as full:
             log.hardening_limited(full.name.split("/")[1], kid)
             raise CallerError(
@@ -106,14 +103,6 @@ class Hardening:
                 "There were too many attempts.",
                 hint="Wait for the next full hour, or use another way in.",
             ) from full
-
-    def _sweep(self, window: int) -> None:
-        """Forget earlier windows, once a window: accounts and sources are anybody's to invent."""
-        with self._lock:
-            if self._swept == window:
-                return
-            self._swept = window
-        self._store.counters.forget_windows(_PREFIX, window)
 
 
 def _check_point(point: bytes) -> None:

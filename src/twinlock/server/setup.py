@@ -16,6 +16,7 @@ from twinlock.core.ports import Clock, KeyRole, OuterSuite, Randomness, Token, T
 from twinlock.core.primitives import SigningKey, signing_key_from_seed
 from twinlock.core.secret import Secret
 from twinlock.core.statements import (
+    KEY_LIFE,
     Directory,
     Statement,
     identity_fingerprint,
@@ -27,7 +28,6 @@ from twinlock.files import read_private, write_private
 from twinlock.server.config import SUITE_NAMES, Config, render_config
 from twinlock.store.sql import SqlStore
 
-KEY_LIFE: Final = 10 * 365 * 86400
 """Seconds for which a directory statement holds; rotation replaces keys long before."""
 
 _WRITER: Final = "writer-key"

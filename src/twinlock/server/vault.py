@@ -26,6 +26,7 @@ from twinlock.core.statements import Directory, Statement
 from twinlock.errors import CallerError, DataError, EnvError
 from twinlock.files import whole_file
 from twinlock.server import log
+from twinlock.server.attempts import SignIns
 from twinlock.server.auditor import Auditor, AuditReport, verify_audit
 from twinlock.server.ceremony import Ceremony, release_bytes
 from twinlock.server.config import Config, load_config
@@ -103,6 +104,7 @@ class Vault:
             lambda: (self.directory, self._statements),
             clock,
         )
+        self._sign_ins = SignIns(config.sign_in, store, clock)
         self._verifiers = VerifierLocks(
             config.deployment_id, lambda: self.token, lambda: self.directory
         )
@@ -213,9 +215,13 @@ class Vault:
     def _know_wrapping_keys(self, kids: Iterable[bytes]) -> None:
         """Have the directory read again if a record names a key that was made since."""
         if not {entry.key.kid for entry in self.directory.entries}.issuperset(kids):
-            with self._lock:
-                self._read_at = -DIRECTORY_LIFE
+            self.read_directory_again()
             _ = self.directory
+
+    def read_directory_again(self) -> None:
+        """Have the directory read at its next use: it was just changed here."""
+        with self._lock:
+            self._read_at = -DIRECTORY_LIFE
 
     @property
     def auditor(self) -> Auditor:
@@ -226,6 +232,11 @@ class Vault:
     def hardening(self) -> Hardening:
         """The token's side of passwords (SPEC 24)."""
         return self._hardening
+
+    @property
+    def sign_ins(self) -> SignIns:
+        """The limits on tries to sign in."""
+        return self._sign_ins
 
     @property
     def members(self) -> Members:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import insert, select
+from sqlalchemy import delete, insert, select
 
 from twinlock.store.database import Database
 from twinlock.store.schema import statements
@@ -25,6 +25,21 @@ class DirectoryStore:
                     kid=kid, role=role, statement=statement, signature=signature
                 )
             )
+
+    def replace_statements(self, kid: bytes, role: str, statement: bytes, signature: bytes) -> None:
+        """Put one statement in the place of all that there are of a key."""
+        with self._database.write() as connection:
+            connection.execute(delete(statements).where(statements.c.kid == kid))
+            connection.execute(
+                insert(statements).values(
+                    kid=kid, role=role, statement=statement, signature=signature
+                )
+            )
+
+    def forget(self, kid: bytes) -> None:
+        """Delete all statements of a key."""
+        with self._database.write() as connection:
+            connection.execute(delete(statements).where(statements.c.kid == kid))
 
     def statements(self) -> list[StoredStatement]:
         """Return all statements, oldest first."""

@@ -9,9 +9,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from twinlock.server.own_services import VaultHardening
     from twinlock.testing.clock import MemoryClock
     from twinlock.testing.deployment import MemoryDeployment, memory_vault
-    from twinlock.server.own_services import VaultHardening
     from twinlock.testing.member import MemoryMember
     from twinlock.testing.memory_token import MemoryToken
 

@@ -143,6 +143,14 @@ class MemoryToken:
         for key in keys:
             self._held[key.kid] = HeldKey(key, self._found(key).private)
 
+    def destroy_key(self, kid: bytes) -> None:
+        """Destroy a loaded long-lived key; see ``core.ports.Token``."""
+        self._check_open()
+        if kid not in self._held:
+            raise _not_loaded(kid, "long-lived")
+        del self._held[kid]
+        del self._hardware.keys[kid]
+
     def sign(self, kid: bytes, message: bytes) -> bytes:
         """ECDSA P-256 / SHA-256; r || s, 64 bytes, low s. Raises ``token.key-not-loaded``."""
         self._check_open()

@@ -156,6 +156,17 @@ class KeyRing:
             raise
         return key
 
+    def destroy(self, login: Login, kid: bytes) -> None:
+        """Destroy a held key and its public half. Raises ``token.key-not-loaded``."""
+        held = self._held.get(kid)
+        if held is None:
+            raise _not_loaded(kid, "long-lived")
+        halves = [Cko.SECRET_KEY] if held.key.symmetric else [Cko.PRIVATE_KEY, Cko.PUBLIC_KEY]
+        for kind in halves:
+            for handle in login.session.find({Cka.CLASS: kind, Cka.TOKEN: True, Cka.ID: kid}):
+                login.calls.destroy(handle)
+        del self._held[kid]
+
     def _checked(self, login: Login, key: TokenKey) -> HeldKey:
         if len(key.kid) != KID_SIZE or (key.public == b"") is not key.symmetric:
             raise CallerError(

@@ -186,6 +186,11 @@ class Pkcs11Token:
             for key in keys:
                 self._keys.hold(login, key)
 
+    def destroy_key(self, kid: bytes) -> None:
+        """Destroy a loaded long-lived key, for ever; see ``core.ports.Token``."""
+        with translating(), self._pool.main() as login:
+            self._keys.destroy(login, kid)
+
     def sign(self, kid: bytes, message: bytes) -> bytes:
         """ECDSA P-256 / SHA-256; r || s, 64 bytes, low s. Raises ``token.key-not-loaded``."""
         with translating(), self._pool.main() as login:
