@@ -34,7 +34,7 @@ from twinlock.core.proposal import Proposal
 from twinlock.core.secret import Secret
 from twinlock.errors import CallerError, DataError
 
-Send = Callable[[bytes], None]
+Send = Callable[[bytes], object]
 """Hands a change to the server, and raises if it was not accepted."""
 
 
