@@ -99,6 +99,13 @@ _ROWS: Final = (
         "verifier that was brought in with other parameters than Twinlock's",
     ),
     Claim(
+        "recovery",
+        "fewer contacts than are needed, an admin, the server, database WRITE and the HSM "
+        "interface; somebody before a device who says to be the member",
+        "nothing. As many contacts as are needed, with changed agents, or who take another for the "
+        "member while the server hides the notice: that member",
+    ),
+    Claim(
         "removed-member",
         "a removed member's secrets + current database + HSM interface",
         "what is not re-sealed yet; with old copies or kept release keys: content of its time "
