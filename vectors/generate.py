@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 from vectors import (
     adopted,
+    contacts,
     content,
     device_key,
     encodings,
@@ -41,6 +42,7 @@ def all_vectors(recording: Recording) -> Iterator[Vector]:
     yield from smart_card.vectors()
     yield from passkey.vectors()
     yield from scram.vectors()
+    yield from contacts.vectors(recording)
 
 
 def main() -> int:

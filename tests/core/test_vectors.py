@@ -52,7 +52,7 @@ from vectors.generate import all_vectors
 from vectors.recording import Recording
 from vectors.statements import shown
 
-from . import reference
+from . import contact_vectors, reference
 
 VECTORS = load_all()
 Given = dict[str, Any]
@@ -324,6 +324,10 @@ def unlock_passkey(given: Given) -> Given:
     return _keys_of(unlock(decode_enrolment(b(given["enrolment"])), [factor]))
 
 
+def unlock_contacts(given: Given) -> Given:
+    return _keys_of(contact_vectors.unlock_with_contacts(given))
+
+
 def _keys_of(keys: MemberKeys) -> Given:
     return {
         "kem_public": keys.kem.public.hex(),
@@ -422,6 +426,9 @@ OPERATIONS = {
     "open-device-key-backup": open_backup,
     "unlock-smart-card": unlock_smart_card,
     "unlock-passkey": unlock_passkey,
+    "unlock-contacts": unlock_contacts,
+    "compare-recovery": contact_vectors.compare_recovery,
+    "open-recovery-share": contact_vectors.open_recovery_share,
     "unlock-enrolment": unlock_enrolment,
     "decode-key-file": decode_key,
     "parse-deployment-card": parse_card,
