@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from twinlock.core import cbor
 from twinlock.core.device_key_backup import PRINTED_DEVICE_KEY, device_key_check, seal_backup
 from twinlock.core.factors.stretching import MIN_MEMORY_KIB
-from twinlock.core.secret import Secret
+from twinlock.core.secret import Secret, SecretText
 from vectors.factors import DEVICE, WORDS, drawn
 from vectors.form import OK, Vector
 
@@ -74,7 +74,9 @@ def _other(end: str) -> str:
 
 
 def _files() -> Iterator[Vector]:
-    made = seal_backup(DEVICE, WORDS, randomness=drawn("backup"), memory_kib=MIN_MEMORY_KIB)
+    made = seal_backup(
+        DEVICE, SecretText(WORDS), randomness=drawn("backup"), memory_kib=MIN_MEMORY_KIB
+    )
     label, aad, nonce, sealed = cbor.decode(made)
     inner, check, salt, *numbers = cbor.decode(aad)
 

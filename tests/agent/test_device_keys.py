@@ -21,7 +21,7 @@ from twinlock.agent.factors import DeviceKey
 from twinlock.core.device_key_backup import PRINTED_DEVICE_KEY, device_key_check
 from twinlock.core.factors import Place
 from twinlock.core.factors.stretching import MIN_MEMORY_KIB
-from twinlock.core.secret import Secret
+from twinlock.core.secret import Secret, SecretText
 from twinlock.errors import CallerError, TwinlockError
 
 KEY = Secret(os.urandom(32))
@@ -54,9 +54,9 @@ def test_a_key_comes_back_from_each_backup_as_the_same_file(tmp_path: Path) -> N
     made = DeviceKey.create(tmp_path / "weber.key")
     key = load_device_key(made.path)
     write_page(tmp_path / "page", "weber", key)
-    write_backup(tmp_path / "stick", key, "seven words", memory_kib=MIN_MEMORY_KIB)
+    write_backup(tmp_path / "stick", key, SecretText("seven words"), memory_kib=MIN_MEMORY_KIB)
     typed = PRINTED_DEVICE_KEY.read(" ".join(rows_on((tmp_path / "page").read_text())))
-    opened = read_backup(tmp_path / "stick").open("seven words")
+    opened = read_backup(tmp_path / "stick").open(SecretText("seven words"))
     for name, restored in (("typed.key", typed), ("opened.key", opened)):
         save_device_key(tmp_path / name, restored)
         assert (tmp_path / name).read_bytes() == made.path.read_bytes()
@@ -70,7 +70,7 @@ def test_what_holds_a_key_is_its_owner_s_alone_and_replaces_nothing(tmp_path: Pa
     for write in (
         lambda: save_device_key(path, KEY),
         lambda: write_page(path, "weber", KEY),
-        lambda: write_backup(path, KEY, "words", memory_kib=MIN_MEMORY_KIB),
+        lambda: write_backup(path, KEY, SecretText("words"), memory_kib=MIN_MEMORY_KIB),
     ):
         write()
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
@@ -84,7 +84,7 @@ def test_what_holds_a_key_is_its_owner_s_alone_and_replaces_nothing(tmp_path: Pa
 
 def test_a_backup_file_shows_nothing_of_key_or_passphrase(tmp_path: Path) -> None:
     """R-DEVICE-4."""
-    write_backup(tmp_path / "stick", KEY, "seven words", memory_kib=MIN_MEMORY_KIB)
+    write_backup(tmp_path / "stick", KEY, SecretText("seven words"), memory_kib=MIN_MEMORY_KIB)
     raw = (tmp_path / "stick").read_bytes()
     assert KEY.reveal() not in raw
     assert b"seven" not in raw

@@ -26,12 +26,13 @@ from twinlock.core.device_key_backup import (
 )
 from twinlock.core.factors.stretching import MIN_MEMORY_KIB
 from twinlock.core.primitives import gcm_seal
-from twinlock.core.secret import Secret
+from twinlock.core.secret import Secret, SecretText
 from twinlock.errors import CallerError, DataError
 from vectors.form import OK, load_all
 
 KEY = Secret(bytes.fromhex("6a1c" * 16))
 PRINTED = PRINTED_DEVICE_KEY.write(KEY).reveal()
+WORDS = SecretText("seven words")
 VECTORS = load_all()
 
 
@@ -82,10 +83,10 @@ def test_exchanged_groups_are_found_and_named(one: int, other: int) -> None:
 def test_a_row_is_checked_by_itself(text: str, first: int, count: int, said: str | None) -> None:
     """R-DEVICE-2: groups have the numbers that they have on the page."""
     if said is None:
-        assert len(PRINTED_DEVICE_KEY.read_groups(text, first, count)) == count
+        PRINTED_DEVICE_KEY.check_row(text, first, count)
         return
     with pytest.raises(CallerError) as caught:
-        PRINTED_DEVICE_KEY.read_groups(text, first, count)
+        PRINTED_DEVICE_KEY.check_row(text, first, count)
     assert said in caught.value.message
 
 
@@ -139,16 +140,16 @@ def test_a_check_is_read_as_people_type_it(typed: str, read: str | None) -> None
 
 @pytest.fixture(scope="module")
 def sealed() -> bytes:
-    return seal_backup(KEY, "seven words", randomness=os.urandom, memory_kib=MIN_MEMORY_KIB)
+    return seal_backup(KEY, WORDS, randomness=os.urandom, memory_kib=MIN_MEMORY_KIB)
 
 
 def test_a_backup_opens_with_its_passphrase_alone(sealed: bytes) -> None:
     """R-DEVICE-4."""
     found = decode_backup(sealed)
     assert found.check == device_key_check(KEY)
-    assert found.open("seven words") == KEY
+    assert found.open(WORDS) == KEY
     with pytest.raises(DataError) as caught:
-        found.open("seven word")
+        found.open(SecretText("seven word"))
     assert caught.value.code == "device-key.backup-wrong"
 
 
@@ -164,7 +165,7 @@ def test_a_changed_backup_does_not_open(sealed: bytes, part: str) -> None:
     parts = {"check": check, "salt": salt, "nonce": nonce, "key": ciphertext}
     at = len(sealed) - 1 if part == "tag" else sealed.index(parts[part])
     with pytest.raises(DataError) as caught:
-        decode_backup(_changed(sealed, at)).open("seven words")
+        decode_backup(_changed(sealed, at)).open(WORDS)
     assert caught.value.code == "device-key.backup-wrong"
 
 
@@ -185,7 +186,7 @@ def test_a_file_that_opens_to_a_key_of_another_check_is_refused(sealed: bytes) -
     forged = cbor.encode(["twinlock/v1/device-key-backup-file", aad, nonce, other])
     assert AESGCM(key).decrypt(nonce, other, aad) == bytes(32)
     with pytest.raises(DataError) as caught:
-        decode_backup(forged).open("seven words")
+        decode_backup(forged).open(WORDS)
     assert caught.value.code == "device-key.backup-wrong"
 
 

@@ -43,7 +43,7 @@ from twinlock.core.request import GroupHead, RequestItem, RequestMessage, reques
 from twinlock.core.scram.exchange import ChannelBinding, begin
 from twinlock.core.scram.keys import scram_keys
 from twinlock.core.scram.verifier import parse_verifier
-from twinlock.core.secret import Secret
+from twinlock.core.secret import Secret, SecretText
 from twinlock.core.statements import Statement, verify_directory, verify_transport
 from twinlock.errors import DataError, TwinlockError, not_authentic
 from vectors import hardening, passkey, smart_card
@@ -307,7 +307,7 @@ def read_device_key(given: Given) -> Given:
 
 def open_backup(given: Given) -> Given:
     found = decode_backup(b(given["file"]))
-    return {"key": found.open(given["passphrase"]).reveal().hex(), "check": found.check}
+    return {"key": found.open(SecretText(given["passphrase"])).reveal().hex(), "check": found.check}
 
 
 def read_code(given: Given) -> Given:

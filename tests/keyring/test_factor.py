@@ -14,6 +14,7 @@ import secretstorage
 from keyring.backend import KeyringBackend
 from keyring.backends import SecretService, chainer, fail, null
 
+from tests.core.test_frames import shown as frames
 from tests.keyring.desktop import Desktop
 from twinlock.core.device_key_backup import device_key_check
 from twinlock.core.enrolment import enrol, unlock
@@ -253,4 +254,4 @@ def test_a_keyring_that_does_not_keep_is_found_out_at_once(
     error = refused(KeyringDeviceKey.create, DEPLOYMENT, member)
     assert error.code == "keyring.failed"
     shown = refused(write_entry, "user", SecretText("CANARY"))
-    assert "CANARY" not in f"{shown} {shown!r}"
+    assert "CANARY" not in f"{shown} {shown!r} {frames(shown)}"

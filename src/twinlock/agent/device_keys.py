@@ -70,7 +70,7 @@ def write_page(path: Path, name: str, key: Secret) -> None:
 def write_backup(
     path: Path,
     key: Secret,
-    passphrase: str,
+    passphrase: SecretText,
     *,
     randomness: Randomness = os.urandom,
     memory_kib: int = BACKUP_MEMORY_KIB,

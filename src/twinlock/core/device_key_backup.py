@@ -30,7 +30,7 @@ from twinlock.core.primitives import (
     hkdf_extract,
 )
 from twinlock.core.printed import PrintedForm, digits_of, pieces, symbols
-from twinlock.core.secret import Secret
+from twinlock.core.secret import Secret, SecretText
 from twinlock.errors import CallerError, DataError, TwinlockError
 
 BACKUP_MEMORY_KIB: Final = 4 * MIN_MEMORY_KIB
@@ -90,7 +90,7 @@ class DeviceKeyBackup:
     _nonce: bytes = field(repr=False)
     _sealed: bytes = field(repr=False)
 
-    def open(self, passphrase: str) -> Secret:
+    def open(self, passphrase: SecretText) -> Secret:
         """Return the key, which has that check.
 
         Raises DataError ``device-key.backup-wrong`` or CallerError ``factor.passphrase-invalid``.
@@ -108,7 +108,7 @@ class DeviceKeyBackup:
 
 def seal_backup(
     key: Secret,
-    passphrase: str,
+    passphrase: SecretText,
     *,
     randomness: Randomness,
     memory_kib: int = BACKUP_MEMORY_KIB,
@@ -155,8 +155,8 @@ def _grouped(text: str) -> str:
     return f"{text[:4]}-{text[4:]}"
 
 
-def _backup_key(passphrase: str, by: Stretching) -> Secret:
-    return Secret(hkdf_expand(stretch(passphrase, by).reveal(), _AAD.encode()))
+def _backup_key(passphrase: SecretText, by: Stretching) -> Secret:
+    return Secret(hkdf_expand(stretch(passphrase.reveal(), by).reveal(), _AAD.encode()))
 
 
 def _wrong() -> DataError:

@@ -60,39 +60,34 @@ class PrintedForm:
         Case, white space and dashes do not matter; O is read as 0, I and L as 1. Raises what
         ``mistyped`` makes, which names the groups to look at.
         """
+        found = self._read(text)
+        # Error reporters send the local variables of every frame that an error passes through.
+        del text
+        if isinstance(found, str):
+            raise self.mistyped(found)
+        return found
+
+    def check_row(self, text: str, first: int, count: int) -> None:
+        """Check a row: ``count`` groups from number ``first`` on. Raises like ``read``."""
+        found = _read_groups(text, first, count)
+        del text
+        if isinstance(found, str):
+            raise self.mistyped(found)
+
+    def _read(self, text: str) -> Secret | str:
+        """Return the secret, or where to look."""
+        groups = _read_groups(text, 1, self.groups)
+        if isinstance(groups, str):
+            return groups
         number = 0
-        for group in self.read_groups(text, 1, self.groups):
+        for group in groups:
             for digit in group[:-1]:
                 number = number << 5 | digit
         secret = Secret((number >> self.check_bits).to_bytes(self.size, "big"))
         check, given = self._check_of(secret), number & (1 << self.check_bits) - 1
         if not equal(check.to_bytes(4, "big"), given.to_bytes(4, "big")):
-            raise self.mistyped("Every group fits by itself, but not with the others")
+            return "Every group fits by itself, but not with the others"
         return secret
-
-    def read_groups(self, text: str, first: int, count: int) -> list[list[int]]:
-        """Read ``count`` groups from number ``first`` on, such as one row of a page.
-
-        Returns the values of their characters. Raises like ``read``.
-        """
-        groups = [digits_of(group) for group in self._split(text, first, count)]
-        wrong = [at for at, group in enumerate(groups, first) if not _fits(group, at)]
-        if wrong:
-            raise self.mistyped(_named(wrong))
-        return [[digit for digit in group if digit is not None] for group in groups]
-
-    def _split(self, text: str, first: int, count: int) -> list[str]:
-        """Split by what separates; characters that stand apart otherwise are joined again."""
-        if len(text) > MAX_TEXT:
-            raise self.mistyped(f"It has {len(text)} characters")
-        groups = pieces(text)
-        characters, wanted = "".join(groups), count * GROUP_SIZE
-        if len(characters) == wanted:
-            return [characters[at : at + GROUP_SIZE] for at in range(0, wanted, GROUP_SIZE)]
-        if len(groups) == count:
-            wrong = [at for at, group in enumerate(groups, first) if len(group) != GROUP_SIZE]
-            raise self.mistyped(_named(wrong))
-        raise self.mistyped(f"It has {len(characters)} characters of {wanted}")
 
     def _check_of(self, secret: Secret) -> int:
         digest = sha256(self.check_label, secret.reveal())
@@ -112,6 +107,31 @@ def digits_of(text: str) -> list[int | None]:
 def symbols(digits: Sequence[int]) -> str:
     """Write values from 0 to 31."""
     return "".join(ALPHABET[digit] for digit in digits)
+
+
+def _read_groups(text: str, first: int, count: int) -> list[list[int]] | str:
+    """The values of the characters of ``count`` groups, or where to look."""
+    groups = _split(text, first, count)
+    if isinstance(groups, str):
+        return groups
+    digits = [digits_of(group) for group in groups]
+    wrong = [at for at, group in enumerate(digits, first) if not _fits(group, at)]
+    if wrong:
+        return _named(wrong)
+    return [[digit for digit in group if digit is not None] for group in digits]
+
+
+def _split(text: str, first: int, count: int) -> list[str] | str:
+    """Split by what separates; characters that stand apart otherwise are joined again."""
+    if len(text) > MAX_TEXT:
+        return f"It has {len(text)} characters"
+    groups = pieces(text)
+    characters, wanted = "".join(groups), count * GROUP_SIZE
+    if len(characters) == wanted:
+        return [characters[at : at + GROUP_SIZE] for at in range(0, wanted, GROUP_SIZE)]
+    if len(groups) == count:
+        return _named([at for at, group in enumerate(groups, first) if len(group) != GROUP_SIZE])
+    return f"It has {len(characters)} characters of {wanted}"
 
 
 def _separates(character: str) -> bool:

@@ -7,9 +7,8 @@ does not recommend those (priority below 1), and they are refused here.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from twinlock.core.secret import SecretText
 from twinlock.errors import CallerError, EnvError
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from keyring.backend import KeyringBackend
 
 SERVICE: Final = "twinlock"
+_T = TypeVar("_T")
 
 
 def keyring_name() -> str:
@@ -35,16 +35,14 @@ def read_entry(user: str) -> SecretText | None:
     ``keyring.failed``, as all functions here do.
     """
     backend = _backend()
-    with _translated():
-        found = backend.get_password(SERVICE, user)
+    found = _asked(lambda: backend.get_password(SERVICE, user))
     return None if found is None else SecretText(found)
 
 
 def write_entry(user: str, text: SecretText) -> None:
     """Write an entry and read it back; one that is there is replaced."""
     backend = _backend()
-    with _translated():
-        backend.set_password(SERVICE, user, text.reveal())
+    _asked(lambda: backend.set_password(SERVICE, user, text.reveal()))
     kept = read_entry(user)
     if kept is None or kept.reveal() != text.reveal():
         raise _failed("did not keep what it was given")
@@ -53,8 +51,7 @@ def write_entry(user: str, text: SecretText) -> None:
 def delete_entry(user: str) -> None:
     """Delete an entry that is there."""
     backend = _backend()
-    with _translated():
-        backend.delete_password(SERVICE, user)
+    _asked(lambda: backend.delete_password(SERVICE, user))
 
 
 def _backend() -> KeyringBackend:
@@ -84,24 +81,26 @@ def _first(backend: KeyringBackend) -> KeyringBackend:
     return next(iter(backend.backends), backend) if isinstance(backend, ChainerBackend) else backend
 
 
-@contextmanager
-def _translated() -> Iterator[None]:
+def _asked(call: Callable[[], _T]) -> _T:
+    """Call the backend, and translate what it raises, which no two do alike."""
     from keyring.errors import InitError, KeyringLocked, NoKeyringError
 
     try:
-        yield
-    except (KeyringLocked, InitError) as error:
-        raise EnvError(
+        return call()
+    except (KeyringLocked, InitError):
+        failure = EnvError(
             "keyring.locked",
             "The system's keyring is locked or not set up, and nobody unlocked it.",
             hint="Unlock it (signing in to the desktop does) and run the command again.",
             retryable=True,
-        ) from error
-    except NoKeyringError as error:
-        raise _no_backend("is not running") from error
-    except Exception as error:
-        # What backends raise is not agreed upon.
-        raise _failed(f"failed ({type(error).__name__})") from error
+        )
+    except NoKeyringError:
+        failure = _no_backend("is not running")
+    except Exception as error:  # noqa: BLE001 - raised again below, as one of ours
+        failure = _failed(f"failed ({type(error).__name__})")
+    # Raised out here and without a cause: what a backend says, and the frames that it came through,
+    # may hold the key.
+    raise failure
 
 
 def _no_backend(what: str) -> EnvError:

@@ -32,7 +32,7 @@ from twinlock.cli.member_side import (
 )
 from twinlock.cli.terminal import Terminal, done, facts, next_steps
 from twinlock.core.device_key_backup import device_key_check, read_check
-from twinlock.core.secret import Secret
+from twinlock.core.secret import Secret, SecretText
 from twinlock.errors import CallerError
 
 BackupOption = Annotated[
@@ -96,7 +96,7 @@ def backup(
     if file is not None:
         prompt = f"Passphrase of the backup of {name}: "
         answer = passphrase(terminal, passphrase_env, prompt, confirm=True)
-        write_backup(file, held.key, answer.ask())
+        write_backup(file, held.key, SecretText(answer.ask()))
         data["file"] = str(file)
         shown.append(f"\nKeep {file} away from this computer, and its passphrase elsewhere.")
     if page is not None and str(page) == "-":
@@ -189,7 +189,7 @@ def check(
 def _opened(terminal: Terminal, file: Path, passphrase_env: str | None) -> Secret:
     found = read_backup(file)
     answer = passphrase(terminal, passphrase_env, f"Passphrase of the backup {found.check}: ")
-    return found.open(answer.ask())
+    return found.open(SecretText(answer.ask()))
 
 
 def _refuse_existing(*paths: Path | None) -> None:

@@ -52,7 +52,7 @@ def _ask_row(terminal: Terminal, number: int, first: int, count: int) -> str:
         if number == 1 and _is_whole(text):
             return text
         try:
-            PRINTED_DEVICE_KEY.read_groups(text, first, count)
+            PRINTED_DEVICE_KEY.check_row(text, first, count)
         except CallerError as error:
             if not left:
                 raise
