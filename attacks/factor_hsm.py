@@ -11,7 +11,7 @@ from typing import Final
 
 from attacks.factor_accounts import PASSWORDS, WRONG, Accounts, hashings
 from attacks.factor_guessing import Guesser, Harden
-from attacks.factor_offline import FIRST_FACTOR_ALONE
+from attacks.factor_offline import ONE_FACTOR_ALONE
 from attacks.harness import Trial, attack
 from attacks.hsm_interface import ECDH1_DERIVE, Interface, by_id, ecdh, gcm, interface
 from attacks.powers import directory_of
@@ -69,7 +69,7 @@ def unlocked_verifier(world: World, api: Interface, account: str, locked: bytes)
     claim="password-hsm",
     attack=14,
     says="every password of a list put to the token, by whoever has database and HSM interface",
-    mutations=[FIRST_FACTOR_ALONE],
+    mutations=[ONE_FACTOR_ALONE],
     databases=False,
 )
 def factor_hsm_guesses(world: World, trial: Trial) -> None:

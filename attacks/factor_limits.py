@@ -19,10 +19,12 @@ from attacks.world import World
 from twinlock.core.primitives import agreement_key
 from twinlock.errors import CallerError
 from twinlock.server.config import HardeningLimits
-from twinlock.server.hardening import WINDOW, Hardening
+from twinlock.server.hardening import Hardening
 from twinlock.store.counters import CounterStore, WindowFullError
 from twinlock.token.pkcs11_token import Pkcs11Token
 
+HOUR: Final = 3600
+"""How long an honest server counts before it begins anew."""
 LIMITS: Final = HardeningLimits(account_per_hour=3, source_per_hour=6, key_per_hour=12)
 _TRIES: Final = 20
 _POINT: Final = agreement_key(5).public
@@ -151,7 +153,7 @@ def limited(world: World, limits: HardeningLimits = LIMITS) -> None:
 
 def next_window(world: World) -> None:
     """Go to the beginning of an hour in which nothing was counted yet."""
-    world.clock.later += WINDOW - world.clock() % WINDOW + 60
+    world.clock.later += HOUR - world.clock() % HOUR + 60
 
 
 def _for_account(world: World, number: int) -> Service:

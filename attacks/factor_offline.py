@@ -59,19 +59,19 @@ def _open_beside(token: Pkcs11Token, kid: bytes, sealed: bytes, binding: bytes) 
     return _OPEN(token, kid, sealed[:-_VERIFIER_SIZE], binding)
 
 
-def _first_factor_alone(
+def _one_factor_alone(
     factors: Sequence[Factor], parameters: Sequence[tuple[str, Parameters]], place: Place
 ) -> Secret:
-    return _ENROLMENT_KEY(factors[:1], parameters[:1], place)
+    return _ENROLMENT_KEY(factors[-1:], parameters[-1:], place)
 
 
 HASH_ALONE: Final = Mutation(
     "a password's output is Argon2id alone: the token hardens nothing",
     lambda: weakened((password, "password_output", _hash_alone)),
 )
-FIRST_FACTOR_ALONE: Final = Mutation(
-    "an enrolment opens with the first of its factors",
-    lambda: weakened((enrolments, "_enrolment_key", _first_factor_alone)),
+ONE_FACTOR_ALONE: Final = Mutation(
+    "an enrolment opens with the last of its factors",
+    lambda: weakened((enrolments, "_enrolment_key", _one_factor_alone)),
 )
 _LOGIN_OF_HASH: Final = Mutation(
     "what is kept for split login comes from the hash that was not hardened",
@@ -90,7 +90,7 @@ _STORED_KEY_STORED: Final = Mutation(
     claim="password-database",
     attack=13,
     says="passwords guessed with one snapshot of everything, and with old and new ones together",
-    mutations=[HASH_ALONE, _LOGIN_OF_HASH, _STORED_KEY_STORED, FIRST_FACTOR_ALONE],
+    mutations=[HASH_ALONE, _LOGIN_OF_HASH, _STORED_KEY_STORED, ONE_FACTOR_ALONE],
 )
 def factor_offline(world: World, trial: Trial) -> None:
     """Each password is in the list; nothing that is stored may tell it from another one."""

@@ -13,7 +13,7 @@ from typing import Final
 from attacks.factor_accounts import PASSWORDS, WRONG, Accounts, free_hashes
 from attacks.factor_guessing import opened
 from attacks.factor_hsm import unlocked_verifier
-from attacks.factor_offline import FIRST_FACTOR_ALONE
+from attacks.factor_offline import ONE_FACTOR_ALONE
 from attacks.harness import Mutation, Trial, attack, weakened
 from attacks.hsm_interface import Interface, interface
 from attacks.world import World
@@ -70,7 +70,7 @@ _OUTPUT_OF_STORED_KEY: Final = Mutation(
     claim="scram-alone",
     attack=(15, 32),
     says="StoredKey, read through the HSM interface, with a recorded exchange and with a list",
-    mutations=[FIRST_FACTOR_ALONE, _OUTPUT_OF_STORED_KEY],
+    mutations=[ONE_FACTOR_ALONE, _OUTPUT_OF_STORED_KEY],
     databases=False,
 )
 def factor_scram_loot(world: World, trial: Trial) -> None:
@@ -95,7 +95,7 @@ def factor_scram_loot(world: World, trial: Trial) -> None:
     claim="scram-second-factor",
     attack=(15, 32),
     says="the server that ends an exchange keeps ClientKey and tries it on the enrolment",
-    mutations=[FIRST_FACTOR_ALONE],
+    mutations=[ONE_FACTOR_ALONE],
     databases=False,
 )
 def factor_scram_second(world: World, trial: Trial) -> None:
