@@ -201,11 +201,7 @@ class NewDevice:
             if one.share
         ]
         if len(given) < terms.needed:
-            raise CallerError(
-                "recovery.too-few",
-                f"{len(given)} of {terms.needed} shares are here.",
-                hint="Wait for other contacts; each gives one after the waiting time.",
-            )
+            raise too_few(len(given), terms.needed)
         chosen = {share.index: share.share for share in given[: terms.needed]}
         secret = sharing.combine(chosen)
         return ContactsFactor(lambda: secret)
@@ -282,6 +278,15 @@ def _parameters(enrolment: Enrolment) -> Parameters:
     if parameters is None:
         raise no_contacts()
     return parameters
+
+
+def too_few(have: int, needed: int) -> CallerError:
+    """Return the error for a recovery that lacks shares."""
+    return CallerError(
+        "recovery.too-few",
+        f"{have} of {needed} shares are here.",
+        hint="Wait for other contacts; each gives one after the waiting time.",
+    )
 
 
 def no_contacts() -> CallerError:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -20,7 +20,7 @@ from twinlock.agent.state import LockedState, MemberState
 from twinlock.agent.ways import NewWay
 from twinlock.core.contacts.sharing import SecretSharing
 from twinlock.core.deployment import DeploymentCard
-from twinlock.core.enrolment import MemberKeys, decode_enrolment
+from twinlock.core.enrolment import Enrolment, MemberKeys, decode_enrolment
 from twinlock.core.factors import Factor, Place
 from twinlock.core.member_bundle import decode_member_bundle
 from twinlock.core.member_change import Login
@@ -46,6 +46,8 @@ def recover(
     sharing: SecretSharing,
     factors: Sequence[Factor] = (),
     logins: Sequence[Login] = (),
+    logins_of: Callable[[Enrolment], Sequence[Login]] = lambda _: (),
+    scram_alone: bool = False,
     sole_passkey: bool = False,
     clock: Clock = lambda: int(time.time()),
     randomness: Randomness = os.urandom,
@@ -83,7 +85,13 @@ def recover(
     with agent:
         agent.follow(server.groups)
         kept.drop_staged()
-        return agent.ways.revoke(ways, logins=logins, sole_passkey=sole_passkey)
+        return agent.ways.revoke(
+            ways,
+            logins=logins,
+            logins_of=logins_of,
+            scram_alone=scram_alone,
+            sole_passkey=sole_passkey,
+        )
 
 
 def _require_kept(server: FromServer, place: Place) -> None:
