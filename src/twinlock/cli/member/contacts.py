@@ -98,7 +98,6 @@ def show(terminal: Terminal, name: NameArgument, using: Using = Using()) -> None
     locked_state(who)
     with acting(terminal, who, Delivery()) as acts:
         found, announced = standings(acts.agent.admin), open_notices(acts.agent.admin)
-        warn_of_notices(terminal, acts.agent)
     for standing in found:
         if standing.warning is not None:
             terminal.warn(standing.warning)
@@ -150,22 +149,6 @@ def deliver(terminal: Terminal, proposals: list[Proposal], propose: Path | None)
         for proposal in proposals:
             opened.append(proposal)
     return {"proposal": None, "appended": True}
-
-
-def warn_of_notices(terminal: Terminal, agent: Agent) -> None:
-    """Warn loudly of recoveries of this member that are announced."""
-    for text in notice_warnings(agent):
-        terminal.warn(text)
-
-
-def notice_warnings(agent: Agent) -> list[str]:
-    """Return a warning for each announced recovery of this very member."""
-    return [
-        f"SOMEBODY IS RECOVERING {agent.name.upper()}. If that is not you, cancel it now: "
-        f"`twinlock member contacts cancel {agent.name} {notice.digest.hex()[:16]}`, and call "
-        "your contacts."
-        for notice in open_notices(agent.admin)
-    ]
 
 
 def _former(agent: Agent, kinds: set[str]) -> WayIn | None:
