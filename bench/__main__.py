@@ -18,6 +18,7 @@ from bench.figures import Figure
 from bench.measures import Effort, measure_all
 from bench.network import calls_per_record, page_of_50
 from bench.plots import draw
+from bench.unlock import unlock
 from bench.web import web
 from bench.world import make_world
 
@@ -28,15 +29,18 @@ def main() -> int:
     """Measure, write the results, print them."""
     parser = argparse.ArgumentParser(prog="bench")
     parser.add_argument("--quick", action="store_true", help="fewer rounds: under a minute")
-    parser.add_argument("--web", action="store_true", help="the web page alone; others' stay")
+    part = parser.add_mutually_exclusive_group()
+    part.add_argument("--web", action="store_true", help="the web page alone; others' stay")
+    part.add_argument("--unlock", action="store_true", help="unlocking alone; others' stay")
     options = parser.parse_args()
+    whole = not (options.web or options.unlock)
     effort = Effort.quick() if options.quick else Effort.full()
     console = Console(stderr=True, highlight=False)
     with tempfile.TemporaryDirectory(prefix="twinlock-bench-") as folder:
         world = make_world(Path(folder))
         with console.status("measuring") as status:
             results: dict[str, Figure] = {}
-            if not options.web:
+            if whole:
                 say = status.update
                 results |= measure_all(world, effort, lambda what: say(f"measuring {what}"))
                 status.update("measuring a token at the other end of a network")
@@ -45,16 +49,20 @@ def main() -> int:
                 results["page50_rtt1ms.ms"] = page_of_50(world, effort.rounds)
                 status.update("measuring how fast rows are adopted")
                 results |= {} if options.quick else adoption_speed(world, effort.rounds)
-            status.update("measuring a page of a web application")
-            results |= web(world, effort.rounds)
+            if whole or options.unlock:
+                status.update("measuring what unlocking costs")
+                results |= unlock(world, effort.rounds)
+            if whole or options.web:
+                status.update("measuring a page of a web application")
+                results |= web(world, effort.rounds)
         world.vault.close()
     target = HERE / ("quick.json" if options.quick else "results.json")
     known = json.loads(target.read_text("utf-8")) if target.exists() else {}
-    if not options.web:
+    if whole:
         # The proof of `python -m bench.adoption` takes too long to be made anew each time.
         known = {name: found for name, found in known.items() if name.startswith("adopt.")}
     target.write_text(json.dumps(known | _document(results), indent=2) + "\n", encoding="utf-8")
-    if not (options.quick or options.web):
+    if whole and not options.quick:
         draw(results, HERE / "plots")
     _print(results)
     print(f"bench: {len(results)} figures in {target.relative_to(HERE.parent)}")
