@@ -14,10 +14,14 @@ import pytest
 
 from tests.server.world import DIAGNOSIS, LETTER, PATIENT, World, world_on_softhsm
 from twinlock import AllOf, AsyncVault, CallerError, DataError, SealedFile, Vault
+from twinlock.agent.recovery import RecoveryCode
+from twinlock.agent.ways import NewWay
 from twinlock.core.primitives import agreement_key, p256_point
-from twinlock.server.asynchronous import AsyncHardening
+from twinlock.server.asynchronous_parts import AsyncHardening, AsyncMembers, AsyncVerifiers
 from twinlock.server.hardening import Hardening
+from twinlock.server.members import Members
 from twinlock.server.setup import add_hardening_key
+from twinlock.server.verifiers import VerifierLocks
 
 
 def public(kind: type) -> dict[str, Callable[..., Any]]:
@@ -33,7 +37,7 @@ def test_both_vaults_have_the_same_names() -> None:
     sync, asynchronous = public(Vault), public(AsyncVault)
     assert set(sync) <= set(asynchronous)
     # Request is made of both kinds of calls: what of it waits has its twin here.
-    assert set(asynchronous) - set(sync) == {"bind", "assist"}
+    assert set(asynchronous) - set(sync) == {"bind", "assist", "run"}
 
 
 @pytest.mark.parametrize("name", sorted(public(Vault)))
@@ -164,7 +168,7 @@ def test_no_more_calls_run_at_once_than_the_token_has_sessions(memory: World) ->
 
     async def work() -> None:
         async with vault_of(memory) as vault:
-            await asyncio.gather(*(vault._run(slow) for _ in range(memory.config.sessions * 3)))
+            await asyncio.gather(*(vault.run(slow) for _ in range(memory.config.sessions * 3)))
 
     run(work())
     assert most == memory.config.sessions
@@ -185,13 +189,41 @@ def test_it_connects_and_closes_by_its_configuration(tmp_path: Path, softhsm_uri
         run(work())
 
 
-def test_passwords_are_hardened_with_await(world: World) -> None:
-    """R-HARD-4: under the same names and arguments as without."""
-    sync, asynchronous = public(Hardening), public(AsyncHardening)
+@pytest.mark.parametrize(
+    "kinds",
+    [(Hardening, AsyncHardening), (Members, AsyncMembers), (VerifierLocks, AsyncVerifiers)],
+    ids=lambda kinds: kinds[0].__name__,
+)
+def test_the_parts_have_the_same_names_and_arguments(kinds: tuple[type, type]) -> None:
+    sync, asynchronous = (public(kind) for kind in kinds)
     assert set(sync) == set(asynchronous)
     for name in sync:
         one, other = (inspect.signature(kind[name]) for kind in (sync, asynchronous))
         assert one.parameters.keys() == other.parameters.keys()
+        assert inspect.iscoroutinefunction(asynchronous[name])
+
+
+def test_members_ways_in_are_served_with_await(world: World) -> None:
+    async def work() -> None:
+        async with vault_of(world) as vault:
+            agent = world.kim.agent
+            code, _ = RecoveryCode.create()
+            sent: list[bytes] = []
+            agent.ways.enrol(NewWay([code]), send=sent.append)
+            assert (await vault.members.accept(sent[0])).counter == 1
+            full = await vault.members.full_bundle(agent.bundle_request())
+            assert full == await vault.members.everything(agent.member_id)
+            assert full != await vault.members.bundle("kim", ["recovery-code"])
+            member = await vault.members.by_name("kim")
+            assert member is not None
+            assert member.member_id == agent.member_id
+            assert await vault.members.logins("kim", "split") == []
+
+    run(work())
+
+
+def test_passwords_are_hardened_with_await(world: World) -> None:
+    """R-HARD-4."""
 
     async def work() -> None:
         vault = world.vault

@@ -17,6 +17,7 @@ from twinlock.server.config import (
     SUITE_NAMES,
     Config,
     HardeningLimits,
+    SignInLimits,
     accept_suites,
     load_config,
     render_config,
@@ -120,6 +121,7 @@ REFUSED = {
     "too many attempts": SMALLEST + f"[hardening]\nkey-per-hour = {1 << 20}\n",
     "attempts in words": SMALLEST + '[hardening]\nsource-per-hour = "200"\n',
     "a misspelt limit": SMALLEST + "[hardening]\nper-account = 5\n",
+    "no sign-in": SMALLEST + "[sign-in]\naccount-per-hour = 0\n",
     "a misspelt environment": SMALLEST.replace("[token]", 'environment = "prod"\n[token]'),
     "an environment in capitals": SMALLEST.replace(
         "[token]", 'environment = "Production"\n[token]'
@@ -172,6 +174,12 @@ texts = st.text(max_size=60).filter(lambda t: not any("\ud800" <= c <= "\udfff" 
         key_per_hour=st.integers(1, MAX_ATTEMPTS),
     )
     | st.just(HardeningLimits()),
+    sign_in=st.builds(
+        SignInLimits,
+        account_per_hour=st.integers(1, MAX_ATTEMPTS),
+        source_per_hour=st.integers(1, MAX_ATTEMPTS),
+    )
+    | st.just(SignInLimits()),
 )
 def test_a_configuration_is_read_as_it_was_written(
     tmp_path_factory: pytest.TempPathFactory, **values

@@ -15,14 +15,18 @@ from typing import BinaryIO, ParamSpec, Self, TypeVar
 
 from twinlock.agent.agent import Release
 from twinlock.core.context import Context
-from twinlock.core.hardening.offer import HardeningOffer
 from twinlock.core.membership import GroupState, PinnedHead
 from twinlock.core.proposal import Proposal
 from twinlock.errors import DataError
+from twinlock.server.asynchronous_parts import (
+    AsyncHardening,
+    AsyncMembers,
+    AsyncVerifiers,
+    awaited,
+)
 from twinlock.server.auditor import AuditReport
 from twinlock.server.config import Config
 from twinlock.server.groups import Group
-from twinlock.server.hardening import Hardening
 from twinlock.server.legacy import LegacyRow, LegacySource
 from twinlock.server.opened import Opened
 from twinlock.server.records import Sealed, SealedRow, Stored
@@ -32,34 +36,6 @@ from twinlock.server.vault import Vault
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-
-class AsyncHardening:
-    """``Hardening`` for asyncio. See there for what each method does and raises."""
-
-    def __init__(self, hardening: Hardening, executor: ThreadPoolExecutor) -> None:
-        self._hardening = hardening
-        self._executor = executor
-
-    async def offer(self, account: bytes) -> HardeningOffer:
-        """Return the token directory and the hardening key for an account's next enrolment."""
-        return await _awaited(self._executor, self._hardening.offer, account)
-
-    async def evaluate(
-        self, kid: bytes, first: bytes, second: bytes, *, account: bytes, source: str
-    ) -> tuple[bytes, bytes]:
-        """Count one attempt, then multiply both points in the token."""
-        evaluate = self._hardening.evaluate
-        return await _awaited(
-            self._executor, evaluate, kid, first, second, account=account, source=source
-        )
-
-
-async def _awaited(
-    executor: ThreadPoolExecutor, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs
-) -> T:
-    loop = asyncio.get_running_loop()
-    return await loop.run_in_executor(executor, lambda: call(*args, **kwargs))
 
 
 class AsyncVault:
@@ -102,35 +78,49 @@ class AsyncVault:
         """The token's side of passwords."""
         return AsyncHardening(self._vault.hardening, self._executor)
 
+    @property
+    def members(self) -> AsyncMembers:
+        """Members' ways in, as far as they are kept here."""
+        return AsyncMembers(self._vault.members, self._executor)
+
+    @property
+    def verifiers(self) -> AsyncVerifiers:
+        """SCRAM verifiers, locked by the token."""
+        return AsyncVerifiers(self._vault.verifiers, self._executor)
+
+    async def read_directory_again(self) -> None:
+        """Have the directory read at its next use."""
+        await self.run(self._vault.read_directory_again)
+
     async def group(self, name: str) -> Group:
         """Return a trusted group by name."""
-        return await self._run(self._vault.group, name)
+        return await self.run(self._vault.group, name)
 
     async def group_state(self, group: Group) -> GroupState:
         """Return a group's verified state."""
-        return await self._run(self._vault.group_state, group)
+        return await self.run(self._vault.group_state, group)
 
     async def group_states(self) -> Mapping[bytes, GroupState]:
         """Return all trusted groups' verified states, by id."""
-        return await self._run(self._vault.group_states)
+        return await self.run(self._vault.group_states)
 
     async def trust_group(self, pin: PinnedHead) -> GroupState:
         """Begin to trust a group that others founded."""
-        return await self._run(self._vault.trust_group, pin)
+        return await self.run(self._vault.trust_group, pin)
 
     async def append(self, proposal: bytes | Proposal) -> GroupState:
         """Verify, countersign and append a member's proposal."""
-        return await self._run(self._vault.append, proposal)
+        return await self.run(self._vault.append, proposal)
 
     async def group_bundle(self, hello: bytes) -> bytes:
         """Return what the agent that said ``hello`` needs to follow its groups."""
-        return await self._run(self._vault.group_bundle, hello)
+        return await self.run(self._vault.group_bundle, hello)
 
     async def seal(
         self, value: str | bytes, *, to: To, context: Context, suite: str | None = None
     ) -> Sealed:
         """Seal one value."""
-        return await self._run(self._vault.seal, value, to=to, context=context, suite=suite)
+        return await self.run(self._vault.seal, value, to=to, context=context, suite=suite)
 
     async def seal_row(
         self,
@@ -141,7 +131,7 @@ class AsyncVault:
         suite: str | None = None,
     ) -> SealedRow:
         """Seal several columns of a row under one DEK."""
-        return await self._run(self._vault.seal_row, values, to=to, context=context, suite=suite)
+        return await self.run(self._vault.seal_row, values, to=to, context=context, suite=suite)
 
     async def seal_rows(
         self,
@@ -152,7 +142,7 @@ class AsyncVault:
         suite: str | None = None,
     ) -> list[SealedRow]:
         """Seal at most ``count`` rows; here all of them before it returns."""
-        return await self._run(lambda: list(self._vault.seal_rows(rows, count, to=to, suite=suite)))
+        return await self.run(lambda: list(self._vault.seal_rows(rows, count, to=to, suite=suite)))
 
     async def seal_file(
         self,
@@ -164,7 +154,7 @@ class AsyncVault:
         suite: str | None = None,
     ) -> None:
         """Seal a stream into a file."""
-        await self._run(
+        await self.run(
             self._vault.seal_file, source, destination, to=to, context=context, suite=suite
         )
 
@@ -176,37 +166,37 @@ class AsyncVault:
         groups: Iterable[Group] | None = None,
     ) -> Request:
         """Ask for records."""
-        return await self._run(self._vault.request, items, purpose=purpose, groups=groups)
+        return await self.run(self._vault.request, items, purpose=purpose, groups=groups)
 
     async def bind(self, request: Request, hello: bytes) -> bytes:
         """Bind a request to an agent: ``Request.bind`` signs in the token, so it waits."""
-        return await self._run(request.bind, hello)
+        return await self.run(request.bind, hello)
 
     async def assist(self, request: Request, hello: bytes, bundle: bytes) -> bytes:
         """Return what another member's agent needs to help with an AND lock of ``bundle``."""
-        return await self._run(request.assist, hello, bundle)
+        return await self.run(request.assist, hello, bundle)
 
     async def open(self, request: Request, release: Release | bytes) -> list[Opened]:
         """Open a request's records."""
-        return await self._run(self._vault.open, request, release)
+        return await self.run(self._vault.open, request, release)
 
     async def open_file(
         self, request: Request, release: Release | bytes, destination: str | Path
     ) -> None:
         """Open a request's one sealed file to a path."""
-        await self._run(self._vault.open_file, request, release, destination)
+        await self.run(self._vault.open_file, request, release, destination)
 
     async def use_legacy(self, source: LegacySource) -> None:
         """Say which old data this deployment adopts."""
-        await self._run(self._vault.use_legacy, source)
+        await self.run(self._vault.use_legacy, source)
 
     async def require_legacy(self, table: str, columns: Iterable[str]) -> None:
         """Raise unless legacy rows of all these columns may be read now."""
-        await self._run(self._vault.require_legacy, table, columns)
+        await self.run(self._vault.require_legacy, table, columns)
 
     async def open_legacy(self, items: Iterable[tuple[Context, LegacyRow]]) -> list[Opened]:
         """Open rows with the old key and no member."""
-        return await self._run(self._vault.open_legacy, items)
+        return await self.run(self._vault.open_legacy, items)
 
     async def rewrap(
         self,
@@ -216,11 +206,12 @@ class AsyncVault:
         check: bool = True,
     ) -> list[bytes | DataError]:
         """Take rows from their old lock to new ones."""
-        return await self._run(self._vault.rewrap, items, suite=suite, check=check)
+        return await self.run(self._vault.rewrap, items, suite=suite, check=check)
 
     async def verify_audit(self, *, on_line: Callable[[int], None] | None = None) -> AuditReport:
         """Verify the whole audit chain; ``on_line`` is called in the executor's thread."""
-        return await self._run(self._vault.verify_audit, on_line=on_line)
+        return await self.run(self._vault.verify_audit, on_line=on_line)
 
-    async def _run(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        return await _awaited(self._executor, call, *args, **kwargs)
+    async def run(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a call that uses the vault where its other calls run, in line with them."""
+        return await awaited(self._executor, call, *args, **kwargs)

@@ -31,6 +31,7 @@ _KNOWN: Final[Mapping[str, frozenset[str]]] = {
     "writer": frozenset({"name", "key"}),
     "pins": frozenset({"file"}),
     "hardening": frozenset({"account-per-hour", "source-per-hour", "key-per-hour"}),
+    "sign-in": frozenset({"account-per-hour", "source-per-hour"}),
     "agent": frozenset({"host", "in-server"}),
 }
 DEFAULT_AGENT_HOST: Final = "localhost"
@@ -47,6 +48,14 @@ class HardeningLimits:
     account_per_hour: int = 20
     source_per_hour: int = 200
     key_per_hour: int = 2000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignInLimits:
+    """How many tries to sign in and fetched ways in an account and a source have in an hour."""
+
+    account_per_hour: int = 60
+    source_per_hour: int = 600
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +79,7 @@ class Config:
     writer_key: Path
     pins: Path
     hardening: HardeningLimits = HardeningLimits()
+    sign_in: SignInLimits = SignInLimits()
     agent_host: str = DEFAULT_AGENT_HOST
     """The host of the browser's agent: the RP ID of members' passkeys."""
     agent_in_server: bool = False
@@ -127,6 +137,7 @@ class _Reader:
             writer_key=self._path("writer", "key") or self.folder / "writer.key",
             pins=self._path("pins", "file") or self.folder / "pins",
             hardening=self._hardening(),
+            sign_in=self._sign_in(),
             agent_host=self._text("agent", "host", DEFAULT_AGENT_HOST),
             agent_in_server=self._flag("agent", "in-server"),
         )
@@ -140,6 +151,16 @@ class _Reader:
             ),
             source_per_hour=self._number(section, "source-per-hour", usual.source_per_hour, most),
             key_per_hour=self._number(section, "key-per-hour", usual.key_per_hour, most),
+        )
+
+    def _sign_in(self) -> SignInLimits:
+        usual = SignInLimits()
+        section, most = "sign-in", MAX_ATTEMPTS
+        return SignInLimits(
+            account_per_hour=self._number(
+                section, "account-per-hour", usual.account_per_hour, most
+            ),
+            source_per_hour=self._number(section, "source-per-hour", usual.source_per_hour, most),
         )
 
     def _check_names(self) -> None:
@@ -259,6 +280,7 @@ def render_config(config: Config) -> str:
         f"file = {_quoted(str(_relative(config.pins, config.folder)))}",
         "",
         *_hardening_lines(config.hardening),
+        *_sign_in_lines(config.sign_in),
         *_agent_lines(config),
     ]
     return "\n".join(lines)
@@ -273,6 +295,18 @@ def _hardening_lines(limits: HardeningLimits) -> list[str]:
         f"account-per-hour = {limits.account_per_hour}",
         f"source-per-hour = {limits.source_per_hour}",
         f"key-per-hour = {limits.key_per_hour}",
+        "",
+    ]
+
+
+def _sign_in_lines(limits: SignInLimits) -> list[str]:
+    """The section of these limits, where they are not the usual ones."""
+    if limits == SignInLimits():
+        return []
+    return [
+        "[sign-in]",
+        f"account-per-hour = {limits.account_per_hour}",
+        f"source-per-hour = {limits.source_per_hour}",
         "",
     ]
 

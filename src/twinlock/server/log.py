@@ -33,6 +33,11 @@ def hardening_limited(what: str, kid: bytes) -> None:
     _LOG.warning("password attempt refused: limit of the %s, hardening key %s", what, kid.hex())
 
 
+def sign_in_limited(what: str) -> None:
+    """Note a try to sign in beyond a limit: ``account`` or ``source``."""
+    _LOG.warning("sign-in refused: limit of the %s", what)
+
+
 def release_refused(error: TwinlockError) -> None:
     """Note a release that was refused."""
     _LOG.warning("release refused: %s", error.code)
