@@ -6,6 +6,7 @@ members' machines. What other verbs will change of an account belongs here, besi
 
 from __future__ import annotations
 
+from base64 import b64decode
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -28,7 +29,7 @@ from twinlock.core.primitives import hmac_sha256
 from twinlock.core.scram import keys as scram_keys
 from twinlock.core.scram.exchange import ChannelBinding
 from twinlock.core.secret import Secret
-from twinlock.server.scram import ScramLogin, ScramSession
+from twinlock.server.scram import Find, ScramLogin, ScramSession
 from twinlock.server.setup import deployment_card
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ PASSWORDS: Final = {
     "ben": "copper kettle 23",
     "cleo": "harbour lantern 8",
     "dan": "nettle soup, twice",
+    "gil": "seven swans swimming",
 }
 """Everybody's first one: each is in the guesser's list."""
 NEW_PASSWORD: Final = "spring geese 1908"
@@ -243,6 +245,13 @@ class Accounts:
         peer = ScramPeer(self, [])
         Scram(PASSWORDS[name]).sign_in(name, enrolment, peer)
         return peer.recorded
+
+
+def scram_salt(login: ScramLogin, name: str, find: Find) -> tuple[bytes, int]:
+    """Salt and count of an account, which the server tells whoever asks."""
+    first = login.begin(f"n,,n={name},r=any", find).server_first
+    _, salt, count = first.split(",")
+    return b64decode(salt[2:]), int(count[2:])
 
 
 def _unused(folder: Path) -> Path:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Final
 
 from attacks.powers import Snapshot
 from twinlock.core.enrolment import Enrolment, MemberKeys, unlock
 from twinlock.core.factors import Parameters, Place, password, scram
-from twinlock.core.factors.stretching import stretch
+from twinlock.core.factors.stretching import stretch, take_stretching
 from twinlock.core.hardening.curve import encode_point
 from twinlock.core.login import login_secret, login_verifier
 from twinlock.core.primitives import sha256
@@ -84,6 +84,10 @@ class Guesser:
         kinds = dict(enrolment.factors)
         for output in self._passwords(enrolment, text) if "password" in kinds else [b""]:
             outputs = {**self.held, "password": output}
+            if "passphrase" in kinds:
+                by = take_stretching(kinds["passphrase"])
+                hashed = self._remembered(text, by.salt, partial(stretch, text, by))
+                outputs["passphrase"] = hashed.reveal()
             if "scram" in kinds:
                 salt, iterations = kinds["scram"]
                 client = self._scram(text, salt, iterations).client_key
@@ -111,7 +115,7 @@ class Guesser:
         """The outputs of ``password`` that a guess may have, as far as they can be known."""
         parameters = dict(enrolment.factors)["password"]
         kid, by = password.take_password_parameters(parameters)
-        stretched = self._remembered(text, by.salt, lambda: stretch(text, by))
+        stretched = self._remembered(text, by.salt, partial(stretch, text, by))
         place, public = enrolment.place, self.directory.hardening_point(kid)
         point = encode_point(password.password_point(place, kid, stretched))
         guessed = [b"", bytes(32), point[1:33], public[1:33], stretched.reveal()]

@@ -24,6 +24,7 @@ from twinlock.server.guess_cost import expected_seconds, measure
 from twinlock.token.ck import Cka, Ckk, Ckm, Cko
 from twinlock.token.structures import Attributes
 
+_WHO: Final = ("ada", "ben", "cleo", "dan")
 _SECONDS: Final = 0.4
 _BITS: Final = 40
 _YEAR: Final = 365.25 * 86400
@@ -85,7 +86,7 @@ def _guess(world: World, trial: Trial, api: Interface) -> None:
     accounts = Accounts(world)
     directory, harden = directory_of(world.config), hardening(api)
     taken: set[tuple[str, str]] = set()
-    for name in PASSWORDS:
+    for name in _WHO:
         made: Enrolment = getattr(accounts, name)()
         guesser = Guesser(directory, [made], [world.database.snapshot()], harden=harden)
         if (locked := accounts.find(name)) is not None:
@@ -97,7 +98,7 @@ def _guess(world: World, trial: Trial, api: Interface) -> None:
             taken.add(("password", name))
             if guesser.opens(made, text) is not None:
                 taken.add(("member", name))
-    claimed = {("password", name) for name in PASSWORDS} | {("member", "ada"), ("member", "cleo")}
+    claimed = {("password", name) for name in _WHO} | {("member", "ada"), ("member", "cleo")}
     trial.loot("passwords and members", claimed=claimed, taken=taken)
 
 

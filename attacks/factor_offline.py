@@ -1,15 +1,13 @@
 """Guessing passwords with the database alone, the right one being in the guesser's list.
 
-Snapshots of before and after a change of the password, of another factor, of the hardening key and
-of the group's epoch are put together. A change is here a new enrolment of the same member; what the
-verbs for changing, revoking and rotating store beyond that belongs into ``CHANGES``.
+Snapshots of before and after a change of the password, of another factor, of the hardening key, of
+the group's epoch and of the member's keys are put together. Whatever else a verb changes in what is
+stored belongs into ``_CHANGES``.
 """
 
 from __future__ import annotations
 
-from base64 import b64decode
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from attacks.factor_accounts import (
@@ -17,21 +15,26 @@ from attacks.factor_accounts import (
     PASSWORDS,
     WRONG,
     Accounts,
-    Service,
     hashings,
+    scram_salt,
 )
 from attacks.factor_guessing import Guesser
+from attacks.factor_kept import Kept
 from attacks.harness import Mutation, Trial, attack, weakened
 from attacks.powers import Snapshot, directory_of
 from attacks.world import World
-from twinlock.agent.factors import Password
+from twinlock.agent import ways
+from twinlock.agent.factors import Passphrase, Password
+from twinlock.agent.scram import Scram
 from twinlock.core import enrolment as enrolments
 from twinlock.core.enrolment import Enrolment
 from twinlock.core.factors import Factor, Parameters, Place, password
 from twinlock.core.factors.stretching import stretch
 from twinlock.core.login import login_secret
+from twinlock.core.member_change import Login
 from twinlock.core.primitives import hkdf_extract
 from twinlock.core.secret import Secret
+from twinlock.server import members
 from twinlock.token.pkcs11_token import Pkcs11Token
 
 _SEAL, _OPEN = Pkcs11Token.seal_verifier, Pkcs11Token.open_verifier
@@ -65,6 +68,10 @@ def _one_factor_alone(
     return _ENROLMENT_KEY(factors[-1:], parameters[-1:], place)
 
 
+def _never(_: object) -> bool:
+    return False
+
+
 HASH_ALONE: Final = Mutation(
     "a password's output is Argon2id alone: the token hardens nothing",
     lambda: weakened((password, "password_output", _hash_alone)),
@@ -85,63 +92,79 @@ _STORED_KEY_STORED: Final = Mutation(
 )
 
 
+_GUESSABLE_KEPT: Final = Mutation(
+    "enrolments that a guess opens are kept at the server, too",
+    lambda: weakened((ways, "guessable", _never), (members, "guessable", _never)),
+)
+
+
 @attack(
     id="factor-offline",
     claim="password-database",
     attack=13,
     says="passwords guessed with one snapshot of everything, and with old and new ones together",
-    mutations=[HASH_ALONE, _LOGIN_OF_HASH, _STORED_KEY_STORED, ONE_FACTOR_ALONE],
+    mutations=[
+        HASH_ALONE,
+        _LOGIN_OF_HASH,
+        _STORED_KEY_STORED,
+        ONE_FACTOR_ALONE,
+        _GUESSABLE_KEPT,
+    ],
 )
 def factor_offline(world: World, trial: Trial) -> None:
     """Each password is in the list; nothing that is stored may tell it from another one."""
-    for hashing in hashings(trial):
+    for number, hashing in enumerate(hashings(trial)):
+        if number:
+            world.reset()
         with hashing:
-            round = _Round(Accounts(world))
+            round = _Round(Kept(Accounts(world)))
             round.one_snapshot(trial)
             round.old_and_new(trial)
 
 
-@dataclass(frozen=True, slots=True)
-class _Change:
-    """A new enrolment of the same member, and every password that it or the old one had."""
-
-    name: str
-    made: Enrolment
-    texts: Sequence[str]
-
-
 class _Round:
-    """Accounts that change one after another, and a guesser who copies the database in between."""
+    """Members who change one after another, and a guesser who copies the database in between."""
 
-    def __init__(self, accounts: Accounts) -> None:
-        self.accounts = accounts
-        self.made = {"ada": accounts.ada(), "ben": accounts.ben(), "dan": accounts.dan()}
+    def __init__(self, kept: Kept) -> None:
+        self.kept = kept
+        accounts = kept.accounts
+        self.passwords = {name: accounts.password(name) for name in ("ada", "ben")}
+        kept.enter("ada", self.passwords["ada"])
+        kept.enter("ben", self.passwords["ben"], accounts.device("ben"))
+        kept.enter("gil", Passphrase(PASSWORDS["gil"]))
+        scram = Scram(PASSWORDS["dan"])
+        verifier = Login("scram", scram.new_verifier().to_text().reveal())
+        dan = kept.enter("dan", scram, accounts.device("dan"), logins=[verifier])
         accounts.registered("cleo")
-        self.first = accounts.world.database.snapshot()
+        self.salts = {
+            "cleo": scram_salt(accounts.login, "cleo", accounts.find),
+            "dan": tuple(dict(dan.factors)["scram"]),
+        }
+        self.snapshot = kept.world.database.snapshot()
         self.memory: dict[tuple[str, bytes], Any] = {}
 
-    def guesser(self, made: Sequence[Enrolment], *snapshots: Snapshot) -> Guesser:
-        """Somebody with the first snapshot and these, who looks at these enrolments."""
-        directory = directory_of(self.accounts.world.config)
-        return Guesser(directory, made, [self.first, *snapshots], memory=self.memory)
+    def guesser(self, name: str, *later: Snapshot) -> Guesser:
+        """Somebody with the first snapshot and these, who looks at one member."""
+        kept, snapshots = self.kept, [self.snapshot, *later]
+        made = [e for s in snapshots for e in kept.enrolments_in(s, name)] if name != "cleo" else []
+        directory = directory_of(kept.world.config)
+        scram = [self.salts[name]] if name in self.salts else []
+        return Guesser(directory, made, snapshots, scram=scram, memory=self.memory)
 
     def one_snapshot(self, trial: Trial) -> None:
         """Guess at each account by itself."""
-        for name in PASSWORDS:
-            guesser = self.guesser([self.made[name]] if name in self.made else [])
-            if name in ("cleo", "dan"):
-                guesser = replace(guesser, scram=[_salt_of(self.accounts, name)])
-            with trial.attempt(f"{_HAS[name]}, one snapshot") as attempt:
+        for name, has in _HAS.items():
+            guesser = self.guesser(name)
+            with trial.attempt(f"{has}, one snapshot") as attempt:
                 attempt.says(bool(guesser.found([PASSWORDS[name], WRONG])))
 
     def old_and_new(self, trial: Trial) -> None:
         """Guess with what was stored before and after each change."""
-        for what, change in CHANGES.items():
-            done = change(self.accounts)
-            made = [self.made[done.name], done.made]
-            guesser = self.guesser(made, self.accounts.world.database.snapshot())
+        for what, change in _CHANGES.items():
+            name, typed = change(self)
+            guesser = self.guesser(name, self.kept.world.database.snapshot())
             with trial.attempt(f"old and new, {what}") as attempt:
-                attempt.says(bool(guesser.found([*done.texts, WRONG])))
+                attempt.says(bool(guesser.found([*typed, WRONG])))
 
 
 _HAS: Final = {
@@ -149,58 +172,50 @@ _HAS: Final = {
     "ben": "a password beside a device key",
     "cleo": "a SCRAM account",
     "dan": "SCRAM beside a device key",
+    "gil": "a passphrase alone",
 }
 
 
-def _salt_of(accounts: Accounts, name: str) -> tuple[bytes, int]:
-    """Anybody asks the server for it."""
-    first = accounts.login.begin(f"n,,n={name},r=any", accounts.find).server_first
-    _, salt, count = first.split(",")
-    return b64decode(salt[2:]), int(count[2:])
+def _another_password(round: _Round) -> tuple[str, Sequence[str]]:
+    other = round.passwords["ada"] = round.kept.accounts.password("ada", NEW_PASSWORD)
+    round.kept.change("ada", other)
+    return "ada", [PASSWORDS["ada"], NEW_PASSWORD]
 
 
-def _another_password(accounts: Accounts) -> _Change:
-    other = accounts.password("ada", NEW_PASSWORD)
-    made = accounts.change("ada", other)
-    accounts.keep("ada", made, other)
-    return _Change("ada", made, [PASSWORDS["ada"], NEW_PASSWORD])
-
-
-def _another_device_key(accounts: Accounts) -> _Change:
+def _another_device_key(round: _Round) -> tuple[str, Sequence[str]]:
     """The same password twice, under two salts."""
-    same = accounts.password("ben")
-    made = accounts.change("ben", same, accounts.device("ben", "another.key"))
-    accounts.keep("ben", made, same)
-    return _Change("ben", made, [PASSWORDS["ben"]])
+    accounts = round.kept.accounts
+    key = accounts.device("ben", "another.key")
+    round.kept.change("ben", round.passwords["ben"], key)
+    return "ben", [PASSWORDS["ben"]]
 
 
-def _another_hardening_key(accounts: Accounts) -> _Change:
+def _another_hardening_key(round: _Round) -> tuple[str, Sequence[str]]:
     """The same password under two hardening keys."""
-    same = accounts.password("ada", service=Service.elsewhere(accounts.world, "ada"))
-    made = accounts.change("ada", same)
-    accounts.keep("ada", made, same)
-    return _Change("ada", made, [PASSWORDS["ada"]])
+    round.kept.rotate("ada", round.passwords["ada"])
+    return "ada", [PASSWORDS["ada"], NEW_PASSWORD]
 
 
-def _another_epoch(accounts: Accounts) -> _Change:
-    """A group's keys of two epochs, for a member who has a password."""
-    world = accounts.world
-    weber, ward = world.agents["weber"], world.groups["ward"].group_id
-    with accounts.unlock("ada") as ada:
-        world.vault.append(weber.admin.add(ward, ada.card(), compared=True))
-        world.follow("weber")
-        world.vault.append(weber.admin.new_epoch(ward))
-        world.follow("weber")
-    return _Change("ada", accounts.newest("ada"), [PASSWORDS["ada"]])
+def _another_epoch(round: _Round) -> tuple[str, Sequence[str]]:
+    round.kept.new_epoch()
+    return "ada", [PASSWORDS["ada"], NEW_PASSWORD]
 
 
-CHANGES: Final[Mapping[str, Callable[[Accounts], _Change]]] = {
+def _other_member_keys(round: _Round) -> tuple[str, Sequence[str]]:
+    """The same password once more, for other keys of the same member."""
+    accounts = round.kept.accounts
+    round.kept.revoke("ben", round.passwords["ben"], accounts.device("ben", "third.key"))
+    return "ben", [PASSWORDS["ben"]]
+
+
+_CHANGES: Final[Mapping[str, Callable[[_Round], tuple[str, Sequence[str]]]]] = {
     "another password": _another_password,
     "another device key": _another_device_key,
     "another hardening key": _another_hardening_key,
     "another epoch": _another_epoch,
+    "other member keys": _other_member_keys,
 }
-"""What changes between two snapshots."""
+"""What changes between two snapshots; says whose it is, and every password that was there."""
 
 
 @attack(
