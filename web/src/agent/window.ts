@@ -151,7 +151,7 @@ class AgentWindow {
     this.#member = null;
     this.#engine.lock();
     clearDone();
-    this.#ways.close();
+    this.#ways.clear();
     this.#form.clear();
     await this.#place.leave();
     this.#tell();

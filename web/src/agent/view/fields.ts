@@ -68,6 +68,7 @@ export class WayFields {
   readonly #place: HTMLElement;
   readonly #prefix: string;
   #inputs = new Map<keyof Secrets, HTMLInputElement>();
+  #shown = "";
   #file: HTMLInputElement | null = null;
 
   constructor(place: string, prefix: string) {
@@ -75,8 +76,14 @@ export class WayFields {
     this.#prefix = prefix;
   }
 
-  /** Show what these kinds need; `hasDeviceKey`: the file is here already. */
+  /**
+   * Show what these kinds need; `hasDeviceKey`: the file is here already. Where that is shown already,
+   * what was typed stays: somebody may type before it is known what a file opens with.
+   */
   show(kinds: readonly string[], hasDeviceKey: boolean): void {
+    const shown = [...kinds, hasDeviceKey].join();
+    if (shown === this.#shown) return;
+    this.#shown = shown;
     this.#inputs = new Map();
     this.#file = null;
     const rows = kinds.flatMap((kind) => {

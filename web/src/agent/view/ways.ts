@@ -79,7 +79,7 @@ export class WaysCard {
       event.preventDefault();
       void this.#finish();
     });
-    part("way-no", HTMLElement).addEventListener("click", () => this.close());
+    part("way-no", HTMLElement).addEventListener("click", () => this.#dialog.close());
     this.#dialog.addEventListener("close", () => this.#forget());
   }
 
@@ -89,9 +89,10 @@ export class WaysCard {
     part("ways", HTMLElement).replaceChildren(...ways.map((way) => this.#row(way)));
   }
 
-  /** Close the dialog, and forget what was entered. */
-  close(): void {
+  /** Forget the list and what was entered: the agent is locked. */
+  clear(): void {
     this.#dialog.close();
+    this.show([]);
   }
 
   #row(way: WayShown): HTMLElement {
@@ -157,7 +158,7 @@ export class WaysCard {
       if (task.task === "remove") await this.#options.drop(task.way.id);
       else await this.#enrol(task);
       say(`${TEXTS[task.task].title}: done`);
-      this.close();
+      this.#dialog.close();
     } catch (thrown) {
       const { message, hint } = this.#options.onError(thrown);
       this.#said(`${message} ${hint}`);
