@@ -230,6 +230,18 @@ def test_three_wrong_pins_pause_and_eight_lock_and_then_nobody_is_asked() -> Non
     assert desk.asked == 8
 
 
+def test_a_pin_that_was_not_sent_was_not_refused() -> None:
+    """R-PASSKEY-5: here a finger was, and the PIN of before is still good."""
+    desk = Desk()
+    passkey, device = desk.passkey(), desk.device
+    passkey.enrol(RP_ID, "kim")
+    device.built_in_uv, device.touch = True, ctap(ERR.PIN_BLOCKED)
+    assert refused_by(passkey, None) == "passkey.pin-blocked"
+    device.built_in_uv, device.touch = False, list
+    assert passkey.enrol(RP_ID, "kim").rp_id == RP_ID
+    assert desk.asked == 1
+
+
 @pytest.mark.parametrize(
     "typed", ["", "123", "1" * 64, "äöü" * 11, b"\xff\xff\xff\xff\xff"], ids=repr
 )

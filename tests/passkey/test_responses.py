@@ -150,6 +150,9 @@ BAD_CBOR = {
     "text that is none": b"\x61\xff",
     "an end before its time": b"\x82\x01",
     "an unused simple value": b"\xe0",
+    "a reserved length": b"\x1c" + bytes(16),
+    "a number without an end": b"\x1f" + bytes(128),
+    "something after its end": b"\x01\x01",
 }
 
 
