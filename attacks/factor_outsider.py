@@ -143,10 +143,11 @@ def time_looks(accounts: Accounts) -> Mapping[str, str]:
         "split login": partial(_compared, verifiers),
         "hardening offer": partial(offer, accounts.world),
     }
-    return {f"time of {kind}": _told_by_time(look, known, nobody) for kind, look in looks.items()}
+    return {f"time of {kind}": told_by_time(look, known, nobody) for kind, look in looks.items()}
 
 
-def _told_by_time(look: Look, known: str, nobody: str) -> str:
+def told_by_time(look: Look, known: str, nobody: str) -> str:
+    """Ask about a known name and another in turn; say how well one sample tells them apart."""
     times: dict[str, list[float]] = {known: [], nobody: []}
     for turn in range(_SAMPLES + _WARM):
         for name in (known, nobody) if turn % 2 else (nobody, known):
