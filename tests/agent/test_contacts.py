@@ -116,6 +116,16 @@ def test_the_old_keys_never_reach_the_disk(lost: Scene, tmp_path: Path) -> None:
     ]
 
 
+def test_another_member_of_the_same_name_is_not_replaced(lost: Scene, tmp_path: Path) -> None:
+    """R-CONTACTS-10."""
+    ceremony = lost.begin()
+    ceremony.collect("anna", "berta")
+    other = lost.world.founding.folder / "kim.member"
+    state_path(tmp_path, "weber").write_bytes(other.read_bytes())
+    state_path(tmp_path, "weber").chmod(0o600)
+    assert code_of(ceremony.recover, tmp_path, paper()[1]) == "recovery.other-member-here"
+
+
 # --- what the device refuses ---------------------------------------------------------------------
 
 

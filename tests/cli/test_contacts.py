@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,9 @@ import pytest
 from tests.cli.deployment import Cli, copy_dev
 from twinlock.agent.factors import DeviceKey
 from twinlock.agent.state import load_state, save_state, state_path
+from twinlock.cli.sharing import sharing
 from twinlock.core.enrolment import unlock_any
+from twinlock.errors import CallerError
 
 DAY = 86400
 
@@ -239,6 +242,14 @@ def test_a_member_who_is_kept_here_is_not_lost(out_of_turn: People) -> None:
     request = ("member", "contacts", "request", "weber", "weber.bundle", "-o", "x", "--home", home)
     told = out_of_turn.side.here(*request, "--json")
     assert (told.code, told.error) == (2, "recovery.not-lost")
+
+
+def test_what_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "twinlock.sharing.shamir", raising=False)
+    monkeypatch.setitem(sys.modules, "Crypto.Protocol", None)
+    with pytest.raises(CallerError) as refused:
+        sharing()
+    assert refused.value.code == "contacts.not-installed"
 
 
 @pytest.fixture(scope="module")
