@@ -70,6 +70,10 @@ class AsyncMembers:
         """Return all of a member's enrolments and the signed list, for the member's request."""
         return await awaited(self._executor, self._members.full_bundle, request)
 
+    async def asker(self, request: bytes) -> bytes:
+        """Return the id of the member who signed an ``Agent.bundle_request`` just now."""
+        return await awaited(self._executor, self._members.asker, request)
+
     async def everything(self, member_id: bytes) -> bytes:
         """Return the same to an operator who hands it to the member."""
         return await awaited(self._executor, self._members.everything, member_id)

@@ -22,11 +22,11 @@ from twinlock.core.member_bundle import MemberBundle, decode_bundle_request
 from twinlock.core.member_change import LOGIN_KINDS, Login, MemberChange, decode_member_change
 from twinlock.core.membership import GroupState, Member
 from twinlock.core.ports import Clock, Token
-from twinlock.core.primitives import verify
+from twinlock.core.primitives import p256_point, verify
 from twinlock.core.release import MAX_SHARE_SIZE, split_signed
 from twinlock.core.secret import Secret
 from twinlock.core.statements import Statement, identity_fingerprint
-from twinlock.errors import CallerError, DataError
+from twinlock.errors import CallerError, DataError, not_authentic
 from twinlock.server.decoys import Decoys
 from twinlock.server.groups import GroupBook
 from twinlock.server.verifiers import VerifierLocks
@@ -72,8 +72,7 @@ class Members:
         decoded, message, signature = decode_member_change(change)
         prepared = [self._groups.prepare(p, self._token()) for p in decoded.proposals]
         states = self._states_with(after for after, _ in prepared)
-        listed = self._verified(decoded, message, signature, states)
-        member = _member_of(states, listed.member_id)
+        listed, member = self._verified(decoded, message, signature, states)
         blobs = self._blobs(decoded, listed)
         _require_allowed(listed, states)
         self._store.members.put(
@@ -112,19 +111,28 @@ class Members:
         Raises DataError ``data.not-authentic`` or ``request.expired``, CallerError
         ``member.unknown``.
         """
+        return self.everything(self.asker(request))
+
+    def asker(self, request: bytes) -> bytes:
+        """Return the id of the member who signed an ``Agent.bundle_request`` just now.
+
+        Raises ``format.*``, DataError ``data.not-authentic`` or ``request.expired``. Who is no
+        member is refused like a forger, after the same work.
+        """
         message, signature = split_signed(request, max_size=MAX_SHARE_SIZE)
         asked = decode_bundle_request(message)
-        member = _member_of(self._states_with(()), asked.member_id)
-        verify(member.signing_public, message, signature)
-        if asked.deployment_id != self._deployment_id:
-            raise _unknown()
+        member = _found(self._states_with(()), asked.member_id)
+        public = self._nobodys() if member is None else member.signing_public
+        verify(public, message, signature)
+        if member is None or asked.deployment_id != self._deployment_id:
+            raise not_authentic("a request for another deployment")
         if abs(self._clock() - asked.time) > REQUEST_LIFE:
             raise DataError(
                 "request.expired",
                 "This request for a member's enrolments is too old, or from the future.",
                 hint="Check the clock of the member's computer and ask again.",
             )
-        return self.everything(asked.member_id)
+        return asked.member_id
 
     def everything(self, member_id: bytes) -> bytes:
         """Return the same to an operator who hands it to the member. Raises ``member.unknown``."""
@@ -146,6 +154,10 @@ class Members:
 
     # --- inside ------------------------------------------------------------------------------
 
+    def _nobodys(self) -> bytes:
+        """Return a key that signs no member's request: the token's own."""
+        return p256_point(self._statements()[0])
+
     def _states_with(self, after: Iterable[GroupState]) -> dict[bytes, GroupState]:
         states = self._groups.states(self._clock())
         return {**states, **{state.group_id: state for state in after}}
@@ -156,7 +168,7 @@ class Members:
         message: bytes,
         signature: bytes,
         states: dict[bytes, GroupState],
-    ) -> EnrolmentList:
+    ) -> tuple[EnrolmentList, Member]:
         """Verify the change and its list with the one key that the logs give its member."""
         for member in _everybody(states):
             try:
@@ -173,7 +185,7 @@ class Members:
             identity, _ = self._statements()
             if listed.identity != identity_fingerprint(identity):
                 break
-            return listed
+            return listed, member
         raise DataError(
             "data.not-authentic",
             "This change is signed by no present key of a member.",
@@ -255,11 +267,11 @@ def _everybody(states: dict[bytes, GroupState]) -> Iterable[Member]:
     return seen.values()
 
 
-def _member_of(states: dict[bytes, GroupState], member_id: bytes) -> Member:
+def _found(states: dict[bytes, GroupState], member_id: bytes) -> Member | None:
     for state in states.values():
         if (membership := state.members.get(member_id)) is not None:
             return membership.member
-    raise _unknown()
+    return None
 
 
 def _require_one_key(states: dict[bytes, GroupState], member: Member) -> None:
