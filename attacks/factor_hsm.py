@@ -6,13 +6,23 @@ whose keys opened with them. Their enrolments are in the attacker's hands, where
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import Final
 
-from attacks.factor_accounts import PASSWORDS, WRONG, Accounts, hashings
+from attacks.factor_accounts import (
+    NEW_PASSWORD,
+    PASSWORDS,
+    WRONG,
+    Accounts,
+    Service,
+    free_hashes,
+    hashings,
+)
 from attacks.factor_guessing import Guesser, Harden
+from attacks.factor_kept import Kept
 from attacks.factor_offline import ONE_FACTOR_ALONE
-from attacks.harness import Trial, attack
+from attacks.harness import Mutation, Trial, attack, nothing, weakened
 from attacks.hsm_interface import ECDH1_DERIVE, Interface, by_id, ecdh, gcm, interface
 from attacks.powers import directory_of
 from attacks.world import World
@@ -20,8 +30,11 @@ from twinlock.core import cbor
 from twinlock.core.enrolment import Enrolment
 from twinlock.core.scram.verifier import ScramVerifier
 from twinlock.core.secret import Secret
+from twinlock.server import setup
 from twinlock.server.guess_cost import expected_seconds, measure
+from twinlock.server.rotation import destroy
 from twinlock.token.ck import Cka, Ckk, Ckm, Cko
+from twinlock.token.pkcs11_token import Pkcs11Token
 from twinlock.token.structures import Attributes
 
 _WHO: Final = ("ada", "ben", "cleo", "dan")
@@ -38,11 +51,18 @@ _READABLE: Final[Attributes] = {
 }
 
 
+class NoKeyError(Exception):
+    """The token has no such key (any more)."""
+
+
 def hardening(api: Interface) -> Harden:
     """Multiply points as whoever has the PIN can: by hand, past every limit."""
 
     def harden(kid: bytes, point: bytes) -> bytes:
-        (key,) = by_id(api, kid)
+        keys = by_id(api, kid)
+        if not keys:
+            raise NoKeyError(kid.hex())
+        (key,) = keys
         made = api.derive(ECDH1_DERIVE, ecdh(point), key, _READABLE)
         value = api.attribute(made, Cka.VALUE) if made is not None else None
         if made is None or value is None:
@@ -100,6 +120,41 @@ def _guess(world: World, trial: Trial, api: Interface) -> None:
                 taken.add(("member", name))
     claimed = {("password", name) for name in _WHO} | {("member", "ada"), ("member", "cleo")}
     trial.loot("passwords and members", claimed=claimed, taken=taken)
+
+
+@attack(
+    id="factor-hsm-old-key",
+    claim="password-hsm",
+    attack=13,
+    says="an old snapshot and its password, with the HSM interface, once that key was destroyed",
+    mutations=[
+        Mutation(
+            "a destroyed key stays in the token",
+            lambda: weakened((Pkcs11Token, "destroy_key", nothing)),
+        )
+    ],
+    databases=False,
+)
+def factor_hsm_old_key(world: World, trial: Trial) -> None:
+    """The password moved to another key and was changed: nothing tests the old one any more."""
+    vault, kept = world.vault, Kept(Accounts(world))
+    added = setup.add_hardening_key(vault.store, vault.token, vault.config, now=world.clock())
+    vault.read_directory_again()
+    with free_hashes():
+        first = kept.accounts.password("ada", service=Service(world, "ada", kid=added.kid))
+        kept.enter("ada", first)
+        old, directory = world.database.snapshot(), directory_of(world.config)
+        kept.rotate("ada", kept.accounts.password("ada"))
+        kept.change("ada", kept.accounts.password("ada", NEW_PASSWORD))
+        destroy(vault, added.kid)
+        with interface(world) as api:
+            guesser = Guesser(
+                directory, kept.enrolments_in(old, "ada"), [old], harden=hardening(api)
+            )
+            with trial.attempt("an old password") as attempt:
+                attempt.held()
+                with suppress(NoKeyError):
+                    attempt.says(guesser.found([PASSWORDS["ada"], WRONG]) != set())
 
 
 def _measure(world: World, trial: Trial) -> None:
