@@ -247,3 +247,15 @@ def test_a_key_that_is_off_its_curve_is_not_registered() -> None:
     made["authData"] = bytes(data)
     odd = changed(response, "response.attestationObject", encoded(cbor2.dumps(made)))
     refusal(lambda: site.login.finish_registration(challenge, odd, member_id=KIM))
+
+
+def test_an_attestation_object_is_all_that_is_sent() -> None:
+    """R-PASSKEY-8: whatever a general decoder would leave unread."""
+    site = Site()
+    challenge = site.login.begin_registration()
+    response = site.browser.register(sent(challenge), KIM)
+    longer = changed(
+        response, "response.attestationObject", lambda text: encoded(decoded(text) + b"\x00")
+    )
+    error = refusal(lambda: site.login.finish_registration(challenge, longer, member_id=KIM))
+    assert isinstance(error.__cause__, DataError)
