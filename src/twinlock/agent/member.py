@@ -28,6 +28,7 @@ def create_member(
     kem: Kem = Kem.DHKEM_P256,
     also: Sequence[NewWay] = (),
     label: str = "",
+    at_server: bool | None = None,
     clock: Clock = lambda: int(time.time()),
     randomness: Randomness = os.urandom,
     scram_alone: bool = False,
@@ -35,7 +36,8 @@ def create_member(
 ) -> Path:
     """Make a member that opens with ``factors``, and write ``NAME.member``.
 
-    ``also``: further ways in, each of which opens by itself. ``deployment`` comes from outside the
+    ``also``: further ways in, each of which opens by itself. ``label`` and ``at_server`` are the
+    first one's, as in ``NewWay``. ``deployment`` comes from outside the
     server: it pins the deployment and its token. ``scram_alone``: see ``core.enrolment.enrol``;
     ``sole_passkey`` lets every way in need a passkey. Returns the state file's path. Raises
     ``file.exists``, ``factor.*``, ``enrolment.*`` or ``member.name``.
@@ -47,7 +49,7 @@ def create_member(
         deployment.deployment_id, member_id, name, [], identity=deployment.identity_fingerprint
     )
     made, entries = [], []
-    for way in (NewWay(factors, label), *also):
+    for way in (NewWay(factors, label, at_server), *also):
         enrolment = enrol(
             seed,
             way.factors,

@@ -15,6 +15,7 @@ from typing import Any, Final
 from twinlock.agent.budget import BudgetLedger
 from twinlock.agent.recovery_book import RecoveryBook, decode_recovery_book
 from twinlock.core import cbor
+from twinlock.core.deployment import DeploymentCard
 from twinlock.core.enrolment import Enrolment, MemberKeys, decode_enrolment
 from twinlock.core.enrolment_list import EnrolmentList, traits_of, verify_enrolment_list
 from twinlock.core.membership import (
@@ -156,6 +157,19 @@ class LockedState:
     enrolments: tuple[Enrolment, ...]
     _body: bytes
     _tag: bytes
+
+    @property
+    def pinned(self) -> DeploymentCard | None:
+        """The deployment and the token that the file names; authentic only once it was unlocked.
+
+        A file that names another token has passwords hardened by that one, blinded: it learns
+        nothing, and what comes back opens nothing. Raises ``format.*``.
+        """
+        items = cbor.decode(self._body, max_size=_MAX_SIZE)
+        identity = items[1] if isinstance(items, list) and len(items) > 1 else None
+        if identity is None:
+            return None
+        return DeploymentCard(self.deployment_id, cbor.take_bytes(identity, 32))
 
     def unlocked(self, keys: MemberKeys) -> MemberState:
         """Authenticate the rest. Raises DataError ``agent.state-damaged``."""
