@@ -23,6 +23,11 @@ P1,3B,54,atrial fibrillation CANARY-ONE,"discharged, after 5 days"
 P2,3B,76,pneumonia CANARY-TWO,transferred
 P3,4A,61,fracture CANARY-THREE,discharged
 """
+CLEARED = tuple(
+    f"TWINLOCK_{name}"
+    for name in ("CONFIG", "HOME", "RUN_DIR", "DEBUG", "SERVICE", "CARD", "PASSKEY")
+)
+"""What the environment of whoever runs the tests must not say."""
 CANARIES = (PASSPHRASE, "CANARY-ONE", "CANARY-TWO", "CANARY-THREE")
 
 
@@ -106,9 +111,7 @@ class Cli:
         return result.json
 
     def _own(self, env: Mapping[str, str]) -> dict[str, str | None]:
-        cleared = dict.fromkeys(
-            ("TWINLOCK_CONFIG", "TWINLOCK_HOME", "TWINLOCK_RUN_DIR", "TWINLOCK_DEBUG"), None
-        )
+        cleared: dict[str, str | None] = dict.fromkeys(CLEARED)
         # Set here, so that a command in this process does not set it for the tests after it.
         own = {"SOFTHSM2_CONF": os.environ.get("SOFTHSM2_CONF", "/dev/null")}
         # Nor does a command look into the keyring of whoever runs the tests.

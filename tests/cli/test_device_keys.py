@@ -65,8 +65,8 @@ def test_a_page_may_be_shown_instead_and_is_shown_with_what_to_do_next(kim: Cli)
 
 def test_of_several_keys_each_has_its_check_and_opens(kim: Cli) -> None:
     """R-DEVICE-3: also those that are elsewhere."""
-    kim.fine("member", "add-enrolment", "kim", "--new-key", "kim.laptop.key")
-    kim.fine("member", "add-enrolment", "kim", "--new-key", "usb/kim.key")
+    kim.fine("member", "enrol", "kim", "--new-key", "kim.laptop.key")
+    kim.fine("member", "enrol", "kim", "--new-key", "usb/kim.key")
     kim.file("kim.broken.key", "nonsense")
     kim.file("kimono.key", (kim.folder / "kim.key").read_bytes())
     listed = kim.fine("device-key", "list", "kim")
@@ -126,7 +126,7 @@ def test_what_is_wrong_is_named_and_nothing_is_written(
 def test_a_backup_of_another_key_is_found_out(kim: Cli) -> None:
     """R-DEVICE-3."""
     kim.fine("device-key", "backup", "kim", "--file", "stick", "--passphrase-env", "PW")
-    kim.fine("member", "add-enrolment", "kim", "--new-key", "second.key")
+    kim.fine("member", "enrol", "kim", "--new-key", "second.key")
     options = ("--key", "second.key", "--file", "stick", "--passphrase-env", "PW")
     refused = kim.here("device-key", "check", "kim", *options, "--json")
     assert (refused.code, refused.error) == (2, "device-key.check-differs")

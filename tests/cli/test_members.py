@@ -58,8 +58,8 @@ def test_what_a_member_was_made_with_opens_it_and_nothing_less(
 def test_every_way_in_opens_also_a_second_one_of_the_same_kind(bare: Cli) -> None:
     bare.env |= {"PW": PASSPHRASE, "NEW": "a further passphrase"}
     bare.fine("member", "create", "kim", "--deployment", CARD)
-    bare.fine("member", "add-enrolment", "kim", "--new-key", "second.key")
-    added = bare.fine("member", "add-enrolment", "kim", "--new-passphrase-env", "NEW")
+    bare.fine("member", "enrol", "kim", "--new-key", "second.key")
+    added = bare.fine("member", "enrol", "kim", "--new-passphrase-env", "NEW")
     assert (added["factors"], added["enrolments"]) == (["passphrase"], 3)
     (bare.folder / "kim.key").unlink()
     by_key = bare.fine("member", "show", "kim", "--key", "second.key")
@@ -85,7 +85,7 @@ def test_every_way_in_opens_also_a_second_one_of_the_same_kind(bare: Cli) -> Non
         ("member hello kim -o x", 2, "member.not-here"),
         ("member card kim -o x", 2, "member.not-here"),
         ("member follow kim absent", 2, "file.missing"),
-        ("member add-enrolment kim --new-key x", 2, "member.not-here"),
+        ("member enrol kim --new-key x", 2, "member.not-here"),
         ("release absent --as kim -o x", 2, "file.missing"),
         ("release --as kim -o x", 2, "release.what"),
         ("release a --help-request b --as kim -o x", 2, "release.what"),
@@ -108,7 +108,7 @@ def test_nothing_is_overwritten(bare: Cli) -> None:
     key = bare.here("member", "create", "tom", "--deployment", CARD, "--json")
     assert (key.code, key.error) == (2, "file.exists")
     assert (bare.folder / "tom.key").read_text() == "precious"
-    nothing = bare.here("member", "add-enrolment", "kim", "--json")
+    nothing = bare.here("member", "enrol", "kim", "--json")
     assert (nothing.code, nothing.error) == (2, "member.no-factor")
     after = {path.name: path.read_bytes() for path in bare.folder.iterdir()}
     assert {name: after[name] for name in before} == before

@@ -39,7 +39,7 @@ def test_a_code_is_written_once_and_opens_when_the_key_is_lost(bare: Cli) -> Non
     (bare.folder / "kim.key").unlink()
     typed = {"CODE": f"  {code.lower().replace('-', ' ')}\n"}
     again = bare.fine(
-        *("member", "add-enrolment", "kim", "--recovery-env", "CODE"),
+        *("member", "enrol", "kim", "--recovery-env", "CODE"),
         *("--new-key", "kim.key"),
         env=typed,
     )
@@ -55,13 +55,13 @@ def test_a_code_may_be_shown_instead_and_be_needed_with_a_passphrase(bare: Cli) 
     bare.env["PW"] = PASSPHRASE
     bare.fine("member", "create", "kim", "--deployment", CARD)
     options = ("--new-recovery", "-", "--new-passphrase-env", "PW")
-    added = bare.fine("member", "add-enrolment", "kim", *options)
+    added = bare.fine("member", "enrol", "kim", *options)
     assert added["factors"] == ["passphrase", "recovery-code"]
     assert not (bare.folder / "-").exists()
     bare.env["CODE"] = added["recovery_code"]
     both = ("--recovery-env", "CODE", "--passphrase-env", "PW")
     assert bare.fine("member", "show", "kim", *both)["releases"] == 0
-    page = bare.here("member", "add-enrolment", "kim", "--new-recovery", "-").out
+    page = bare.here("member", "enrol", "kim", "--new-recovery", "-").out
     assert sum(line.startswith("    ") and line.count("-") > 1 for line in page.splitlines()) >= 2
 
 
@@ -159,11 +159,11 @@ def test_a_member_is_made_with_a_card_and_opens_with_it_alone(bare: Cli, card: s
 def test_a_card_is_added_by_a_key_of_its_own_or_by_one_that_is_there(bare: Cli, card: str) -> None:
     named = f"{card}&pin-source=env:CARD_PIN"
     bare.ok("member", "create", "kim", "--deployment", CARD)
-    added = bare.ok("member", "add-enrolment", "kim", "--new-card", named)
+    added = bare.ok("member", "enrol", "kim", "--new-card", named)
     assert (added["factors"], added["enrolments"]) == (["smart-card"], 2)
     for key_id, error in (("00" * 16, "card.key-missing"), ("xyz", "card.key-id")):
         options = ("--new-card", named, "--card-key", key_id, "--json")
-        refused = bare.run("member", "add-enrolment", "kim", *options)
+        refused = bare.run("member", "enrol", "kim", *options)
         assert (refused.code, refused.error) == (2, error)
     bare.ok("member", "show", "kim", "--card", named)
 

@@ -81,7 +81,7 @@ def test_a_file_goes_before_the_keyring_and_a_named_file_alone_counts(kim: Cli) 
 
 def test_of_several_keys_in_the_keyring_one_has_to_be_named(kim: Cli) -> None:
     """R-DEVICE-6."""
-    kim.fine("member", "add-enrolment", "kim", "--new-key", "second.key")
+    kim.fine("member", "enrol", "kim", "--new-key", "second.key")
     first = kim.fine("device-key", "to-keyring", "kim")["check"]
     second = kim.fine("device-key", "to-keyring", "kim", "--key", "second.key")["check"]
     several = kim.here("member", "show", "kim", "--json")
@@ -122,7 +122,7 @@ def test_a_passphrase_that_opens_by_itself_leaves_the_keyring_alone(
 ) -> None:
     """A locked keyring is asked for only when its key may be needed."""
     kim = in_session(own_session, tmp_path)
-    kim.ok("member", "add-enrolment", "kim", "--new-passphrase-env", "PW")
+    kim.ok("member", "enrol", "kim", "--new-passphrase-env", "PW")
     kim.ok("device-key", "to-keyring", "kim")
     own_session.lock()
     assert kim.ok("member", "show", "kim", "--passphrase-env", "PW")["releases"] == 0

@@ -1,17 +1,18 @@
 """Commands as functions of a ``Terminal``: the global options are added to each of them.
 
-So ``twinlock --json group list`` and ``twinlock group list --json`` are one command.
+So ``twinlock --json group list`` and ``twinlock group list --json`` are one command. Options that
+several commands share are a class, ``Options``, which a command takes as one parameter.
 """
 
 from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
 from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, get_type_hints
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -47,6 +48,11 @@ class Globals:
     config: Path | None = None
     json: bool = False
     quiet: bool = False
+
+
+class Options:
+    """Base of dataclasses whose every field is an option: a command's parameter of such a class
+    stands for all of them."""
 
 
 class Command(TyperCommand):
@@ -94,11 +100,13 @@ def command(
     def register(function: Callable[..., int | None]) -> Callable[..., int | None]:
         signature = inspect.signature(function, eval_str=True)
         own = list(signature.parameters.values())[1:]
+        groups = {p.name: p.annotation for p in own if _is_options(p.annotation)}
 
         @wraps(function)
         def run(ctx: typer.Context, **values: Any) -> int | None:
             config, as_json, quiet = (values.pop(name) for name in ("config", "json", "quiet"))
-            return function(_terminal(ctx, Globals(config, as_json, quiet)), **values)
+            terminal = _terminal(ctx, Globals(config, as_json, quiet))
+            return function(terminal, **_gathered(groups, values))
 
         added = [
             _keyword("config", ConfigOption, None),
@@ -108,7 +116,11 @@ def command(
         context = inspect.Parameter(
             "ctx", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context
         )
-        mine = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own]
+        mine = [
+            parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+            for one in own
+            for parameter in (_expanded(one.annotation) if one.name in groups else [one])
+        ]
         everything = [context, *mine, *added]
         run.__signature__ = signature.replace(parameters=everything)  # type: ignore[attr-defined]
         run.__annotations__ = {p.name: p.annotation for p in everything}
@@ -116,6 +128,23 @@ def command(
         return function
 
     return register
+
+
+def _is_options(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, Options)
+
+
+def _expanded(options: Any) -> list[inspect.Parameter]:
+    hints = get_type_hints(options, include_extras=True)
+    return [_keyword(one.name, hints[one.name], one.default) for one in fields(options)]
+
+
+def _gathered(groups: Mapping[str, Any], values: dict[str, Any]) -> dict[str, Any]:
+    """Put the values of each class of options into one object of it."""
+    made = {}
+    for name, options in groups.items():
+        made[name] = options(**{one.name: values.pop(one.name) for one in fields(options)})
+    return {**values, **made}
 
 
 def _paragraphs(function: Callable[..., int | None]) -> str:
@@ -132,12 +161,15 @@ def _keyword(name: str, annotation: Any, default: Any) -> inspect.Parameter:
 
 def _terminal(ctx: typer.Context, own: Globals) -> Terminal:
     before = ctx.obj if isinstance(ctx.obj, Globals) else Globals()
+    named = own.config or before.config or _config_of_environment()
     return Terminal(
-        config=own.config or before.config or _config_of_environment(),
+        config=named or DEFAULT_CONFIG,
         json=own.json or before.json,
         quiet=own.quiet or before.quiet,
+        config_named=named is not None,
     )
 
 
-def _config_of_environment() -> Path:
-    return Path(os.environ.get(CONFIG_VARIABLE) or DEFAULT_CONFIG)
+def _config_of_environment() -> Path | None:
+    value = os.environ.get(CONFIG_VARIABLE)
+    return Path(value) if value else None

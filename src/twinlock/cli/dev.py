@@ -16,10 +16,10 @@ from twinlock.agent.factors import DeviceKey
 from twinlock.agent.member import create_member
 from twinlock.cli.command import command
 from twinlock.cli.init import Wanted, found
-from twinlock.cli.member_side import passphrase
 from twinlock.cli.server_side import open_vault
 from twinlock.cli.softhsm import make_softhsm_token
 from twinlock.cli.terminal import Terminal, done, facts, next_steps
+from twinlock.cli.typed import passphrase
 from twinlock.core.factors import EnrollableFactor
 from twinlock.core.membership import Policy
 from twinlock.errors import CallerError

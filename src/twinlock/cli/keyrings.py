@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
-from twinlock.agent.state import LockedState
 from twinlock.core.device_key_backup import read_check
 from twinlock.errors import CallerError, EnvError, TwinlockError
 from twinlock.keyring.device_key import KeyringDeviceKey
@@ -17,6 +16,25 @@ from twinlock.keyring.device_key import KeyringDeviceKey
 KEYRING_VARIABLE: Final = "TWINLOCK_KEYRING"
 _NAMED: Final = "keyring"
 _ABSENT: Final = frozenset({"keyring.not-installed", "keyring.no-backend"})
+
+
+class Whose(Protocol):
+    """The member whose keys are meant."""
+
+    @property
+    def name(self) -> str:
+        """The member's name."""
+        ...
+
+    @property
+    def deployment_id(self) -> bytes:
+        """16 bytes."""
+        ...
+
+    @property
+    def member_id(self) -> bytes:
+        """16 bytes."""
+        ...
 
 
 def named_in_keyring(key: Path | None) -> str | None:
@@ -46,22 +64,22 @@ def keyring_keys() -> type[KeyringDeviceKey]:
     return KeyringDeviceKey
 
 
-def key_in_keyring(state: LockedState, check: str) -> KeyringDeviceKey:
+def key_in_keyring(whose: Whose, check: str) -> KeyringDeviceKey:
     """Return the key with this check, or with "" the only one. Raises ``keyring.*``."""
     keys = keyring_keys()
     if check:
-        return keys(state.deployment_id, state.member_id, check)
-    found = keys.all_of(state.deployment_id, state.member_id)
+        return keys(whose.deployment_id, whose.member_id, check)
+    found = keys.all_of(whose.deployment_id, whose.member_id)
     if not found:
         raise CallerError(
             "keyring.missing",
-            f"The system's keyring here has no device key of {state.name}.",
-            hint=f"`twinlock device-key list {state.name}` shows what is here.",
+            f"The system's keyring here has no device key of {whose.name}.",
+            hint=f"`twinlock device-key list {whose.name}` shows what is here.",
         )
-    return _only(found, state)
+    return _only(found, whose)
 
 
-def key_instead_of_file(state: LockedState) -> KeyringDeviceKey | None:
+def key_instead_of_file(whose: Whose) -> KeyringDeviceKey | None:
     """Return the key to use when there is no key file; None when no keyring has one.
 
     A keyring that is locked is said so: the key may well be in it. Raises ``keyring.locked``,
@@ -70,28 +88,28 @@ def key_instead_of_file(state: LockedState) -> KeyringDeviceKey | None:
     if not keyring_allowed():
         return None
     try:
-        found = keyring_keys().all_of(state.deployment_id, state.member_id)
+        found = keyring_keys().all_of(whose.deployment_id, whose.member_id)
     except (CallerError, EnvError) as error:
         if error.code in _ABSENT:
             return None
         raise
-    return _only(found, state) if found else None
+    return _only(found, whose) if found else None
 
 
-def keyring_has_key(state: LockedState) -> bool:
+def keyring_has_key(whose: Whose) -> bool:
     """Whether a key there can take the place of a missing file, as far as can be told now."""
     try:
-        return bool(keyring_keys().all_of(state.deployment_id, state.member_id))
+        return bool(keyring_keys().all_of(whose.deployment_id, whose.member_id))
     except TwinlockError:
         return False
 
 
-def _only(found: list[KeyringDeviceKey], state: LockedState) -> KeyringDeviceKey:
+def _only(found: list[KeyringDeviceKey], whose: Whose) -> KeyringDeviceKey:
     if len(found) > 1:
         checks = ", ".join(key.check for key in found)
         raise CallerError(
             "keyring.several",
-            f"The system's keyring has {len(found)} device keys of {state.name}: {checks}.",
+            f"The system's keyring has {len(found)} device keys of {whose.name}: {checks}.",
             hint="Name one: --key keyring:CHECK.",
         )
     return found[0]

@@ -28,6 +28,12 @@ KINDS: Final[Mapping[str, str]] = MappingProxyType(
         "twinlock/v1/member-card-signed": "member card",
         "twinlock/v1/proposal": "proposal",
         "twinlock/v1/proposals": "proposal",
+        "twinlock/v1/member-change": "change of ways in",
+        "twinlock/v1/member-bundle": "member bundle",
+        "twinlock/v1/recovery-ask": "recovery ask",
+        "twinlock/v1/recovery-reply": "recovery reply",
+        "twinlock/v1/recovery-opening": "recovery opening",
+        "twinlock/v1/recovery-share": "recovery share",
         "twinlock/v1/agent-state": "member's state file",
     }
 )

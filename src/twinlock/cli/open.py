@@ -9,13 +9,6 @@ import typer
 
 from twinlock.cli import holder_client
 from twinlock.cli.command import command
-from twinlock.cli.member_side import (
-    HOME,
-    HomeOption,
-    KeyOption,
-    PassphraseEnvOption,
-    Who,
-)
 from twinlock.cli.messages import read_message
 from twinlock.cli.open_here import open_file_here, open_rows_here, require_output, show_file
 from twinlock.cli.output import Destination
@@ -31,6 +24,7 @@ from twinlock.cli.records import (
 )
 from twinlock.cli.tables import Format, ShownRow
 from twinlock.cli.terminal import Terminal
+from twinlock.cli.who import Using, Who
 from twinlock.errors import CallerError
 
 if TYPE_CHECKING:
@@ -86,9 +80,7 @@ def open_records(
     force: Annotated[
         bool, typer.Option("--force", help="Replace the file.", rich_help_panel=_OUTPUT)
     ] = False,
-    home: HomeOption = HOME,
-    key: KeyOption = None,
-    passphrase_env: PassphraseEnvOption = None,
+    using: Using = Using(),
 ) -> int | None:
     """Open records: with a request and its release, or in one step with a member here.
 
@@ -111,7 +103,7 @@ def open_records(
                 hint="Run `twinlock open request.twl release.twl`, or name --as MEMBER.",
             )
         return _with_release(terminal, paths[0], paths[1], to)
-    who = Who(as_member, home, key, passphrase_env)
+    who = Who.of(as_member, using)
     if len(paths) == 1 and table is None:
         return open_file_here(terminal, who, paths[0], name, purpose, approve, to)
     if paths:

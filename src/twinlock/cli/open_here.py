@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 
 from twinlock.agent.agent import Agent, Approve
 from twinlock.agent.examine import ExaminedRequest
-from twinlock.cli.member_side import Who, unlock
+from twinlock.cli.member_side import unlock_beside
 from twinlock.cli.output import Destination
 from twinlock.cli.records import PAGE, Selection, asked, columns_of, record_name, unprotected
 from twinlock.cli.sealed_files import file_context, file_name_of, require_free
 from twinlock.cli.server_side import vault
 from twinlock.cli.tables import ShownRow
 from twinlock.cli.terminal import Terminal, done
+from twinlock.cli.who import Who
 from twinlock.core.membership import AgentPlacement
 from twinlock.errors import CallerError, DataError, TwinlockError
 
@@ -64,7 +65,7 @@ def agent_here(terminal: Terminal, who: Who, opened: Vault) -> Agent:
     """
     production = opened.config.production
     placement = AgentPlacement.SERVER if production else AgentPlacement.OWN_ORIGIN_OR_PROGRAM
-    return unlock(terminal, who, placement=placement)
+    return unlock_beside(terminal, who, opened, placement=placement)
 
 
 def _pages(rows: Iterator[SealedRow]) -> Iterator[list[SealedRow]]:

@@ -10,17 +10,11 @@ import typer
 
 from twinlock.agent.examine import ExaminedRequest
 from twinlock.cli.command import command
-from twinlock.cli.member_side import (
-    HOME,
-    AsOption,
-    HomeOption,
-    KeyOption,
-    PassphraseEnvOption,
-    Who,
-    unlock,
-)
+from twinlock.cli.member.notices import warn_of_notices
+from twinlock.cli.member_side import unlock
 from twinlock.cli.messages import OutputOption, read_message, write_message
 from twinlock.cli.terminal import Terminal, done, next_steps, one_line
+from twinlock.cli.who import AsOption, Using, Who
 from twinlock.errors import CallerError, DataError
 
 
@@ -50,9 +44,7 @@ def release(
         bool,
         typer.Option("--approve", help="Also approve what a budget or a group's policy asks."),
     ] = False,
-    home: HomeOption = HOME,
-    key: KeyOption = None,
-    passphrase_env: PassphraseEnvOption = None,
+    using: Using = Using(),
 ) -> None:
     """Look at a request, checked, and release its records or help another member with them.
 
@@ -63,7 +55,7 @@ def release(
 
     [dim]twinlock release --help-request assist.twl --as officer -o share.twl[/dim]
     """
-    who = Who(as_member, home, key, passphrase_env)
+    who = Who.of(as_member, using)
     if (request is None) == (help_request is None):
         raise CallerError(
             "release.what", "Name a request to answer, or --help-request.", hint="One of the two."
@@ -88,6 +80,7 @@ def _release(
 ) -> None:
     with unlock(terminal, who) as agent:
         examined = agent.examine(raw)
+        warn_of_notices(terminal, agent)
         _require_tables(examined, expect)
         count = len(examined.records)
         _ask(terminal, examined.describe(), f"Release these {count} records?", yes)

@@ -54,11 +54,15 @@ def _escaped(character: str) -> str:
 
 @dataclass(slots=True)
 class Terminal:
-    """How one command speaks. ``config`` is the configuration file that it was given."""
+    """How one command speaks. ``config`` is the configuration file that it was given.
+
+    ``config_named``: an option or the environment says so, it is not only the usual name.
+    """
 
     config: Path = Path("twinlock.toml")
     json: bool = False
     quiet: bool = False
+    config_named: bool = False
     _warnings: list[str] = field(default_factory=list)
     _bar: Progress | None = None
 

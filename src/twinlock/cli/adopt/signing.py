@@ -18,8 +18,9 @@ from twinlock.cli.adopt.shared import (
 )
 from twinlock.cli.group.acting import BundleOption, ProposeOption, Route, act, followed_group
 from twinlock.cli.group.proposals import require_signatures
-from twinlock.cli.member_side import HOME, HomeOption, KeyOption, PassphraseEnvOption, Who, unlock
+from twinlock.cli.member_side import unlock
 from twinlock.cli.terminal import Terminal, done, next_steps
+from twinlock.cli.who import Using, Who
 from twinlock.core.membership import ColumnState, GroupState
 from twinlock.core.proposal import Proposal
 from twinlock.errors import CallerError
@@ -41,9 +42,7 @@ def allow(
     columns: ColumnsArgument = None,
     propose: ProposeOption = None,
     bundle: BundleOption = None,
-    home: HomeOption = HOME,
-    key: KeyOption = None,
-    passphrase_env: PassphraseEnvOption = None,
+    using: Using = Using(),
     adopt: AdoptOption = DEFAULT,
 ) -> None:
     """Sign that legacy values of these columns may be read, for as long as the adoption runs.
@@ -52,7 +51,7 @@ def allow(
 
     [dim]twinlock adopt allow --member weber[/dim]
     """
-    route = Route(Who(member, home, key, passphrase_env), propose, bundle)
+    route = Route(Who.of(member, using), propose, bundle)
     adoption, names = adoption_of(adopt), columns or ()
     if propose is not None:
         _propose(terminal, route, adoption, names, ColumnState.LEGACY)
@@ -75,9 +74,7 @@ def cutover(
     ] = None,
     propose: ProposeOption = None,
     bundle: BundleOption = None,
-    home: HomeOption = HOME,
-    key: KeyOption = None,
-    passphrase_env: PassphraseEnvOption = None,
+    using: Using = Using(),
     adopt: AdoptOption = DEFAULT,
 ) -> None:
     """Sign that legacy values are not read any more. Stop the old application first.
@@ -90,7 +87,7 @@ def cutover(
     """
     from twinlock.adopt.contract import require_no_legacy
 
-    route = Route(Who(member, home, key, passphrase_env), propose, bundle)
+    route = Route(Who.of(member, using), propose, bundle)
     names = columns or ()
     with site(terminal, adopt) as found:
         found.require_migrated()

@@ -17,10 +17,10 @@ from twinlock.cli.adopt.shared import (
     site,
 )
 from twinlock.cli.failure import EXIT_DATA
-from twinlock.cli.member_side import HOME, HomeOption, KeyOption, PassphraseEnvOption, Who
 from twinlock.cli.open_here import agent_here, approval
 from twinlock.cli.records import PAGE
 from twinlock.cli.terminal import Terminal, done, next_steps
+from twinlock.cli.who import Using, Who
 from twinlock.errors import CallerError, TwinlockError
 
 if TYPE_CHECKING:
@@ -45,9 +45,7 @@ def verify(
         str, typer.Option(metavar="1%|N|all", help="How many adopted rows, chosen at random.")
     ] = "1%",
     approve: ApproveOption = False,
-    home: HomeOption = HOME,
-    key: KeyOption = None,
-    passphrase_env: PassphraseEnvOption = None,
+    using: Using = Using(),
     tables: TableOption = None,
     adopt: AdoptOption = DEFAULT,
 ) -> int | None:
@@ -60,7 +58,7 @@ def verify(
     """
     from twinlock.adopt.verify import parse_sample, sample_size, verify_table
 
-    wanted, who = parse_sample(sample), Who(member, home, key, passphrase_env)
+    wanted, who = parse_sample(sample), Who.of(member, using)
     results = []
     with site(terminal, adopt, tables) as found:
         found.require_migrated()
@@ -144,9 +142,7 @@ def unseal_column(
     member: MemberOption,
     yes: YesOption = False,
     approve: ApproveOption = False,
-    home: HomeOption = HOME,
-    key: KeyOption = None,
-    passphrase_env: PassphraseEnvOption = None,
+    using: Using = Using(),
     adopt: AdoptOption = DEFAULT,
 ) -> int | None:
     """Write a sealed column's plaintext into another column: the way out of Twinlock.
@@ -158,7 +154,7 @@ def unseal_column(
     """
     from twinlock.adopt.unseal import Unsealing
 
-    who = Who(member, home, key, passphrase_env)
+    who = Who.of(member, using)
     table_name, _, name = column.rpartition(".")
     with site(terminal, adopt, [table_name] if table_name else None) as found:
         found.require_migrated()

@@ -17,20 +17,13 @@ from twinlock.agent.device_keys import (
     write_page,
 )
 from twinlock.agent.factors import DeviceKey
+from twinlock.cli.at_hand import Known, device_key
 from twinlock.cli.device_key.pages import PageEnvOption, ask_printed_key
 from twinlock.cli.keyrings import keyring_keys
-from twinlock.cli.member_side import (
-    HOME,
-    HomeOption,
-    KeyOption,
-    NameArgument,
-    PassphraseEnvOption,
-    Who,
-    device_key,
-    locked_state,
-    passphrase,
-)
+from twinlock.cli.member_side import locked_state
 from twinlock.cli.terminal import Terminal, done, facts, next_steps
+from twinlock.cli.typed import passphrase
+from twinlock.cli.who import HOME, HomeOption, KeyOption, NameArgument, PassphraseEnvOption, Who
 from twinlock.core.device_key_backup import device_key_check, read_check
 from twinlock.core.secret import Secret, SecretText
 from twinlock.errors import CallerError
@@ -61,7 +54,7 @@ def _held(who: Who) -> Held:
     """
     if who.in_keyring is None and (who.key is not None or who.key_file.exists()):
         return Held(load_device_key(who.key_file), str(who.key_file))
-    found = device_key(who, locked_state(who))
+    found = device_key(who, Known.of(locked_state(who)))
     if isinstance(found, DeviceKey):
         return Held(load_device_key(found.path), str(found.path))
     return Held(found.export(), "keyring")

@@ -9,15 +9,9 @@ import typer
 
 from twinlock.agent.device_keys import load_device_key, save_device_key
 from twinlock.cli.keyrings import key_in_keyring, keyring_keys
-from twinlock.cli.member_side import (
-    HOME,
-    HomeOption,
-    KeyOption,
-    NameArgument,
-    Who,
-    locked_state,
-)
+from twinlock.cli.member_side import locked_state
 from twinlock.cli.terminal import Terminal, done, next_steps, table
+from twinlock.cli.who import HOME, HomeOption, KeyOption, NameArgument, Who
 from twinlock.core.device_key_backup import device_key_check, read_check
 from twinlock.errors import EnvError, TwinlockError
 from twinlock.keyring.entries import keyring_name

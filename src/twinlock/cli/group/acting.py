@@ -12,10 +12,11 @@ import typer
 from twinlock.agent.agent import Agent
 from twinlock.cli.group.history import describe_entry
 from twinlock.cli.group.proposals import require_signatures, signatures_missing, write_proposals
-from twinlock.cli.member_side import Who, unlock
+from twinlock.cli.member_side import unlock, unlock_beside
 from twinlock.cli.messages import read_message
 from twinlock.cli.server_side import vault
 from twinlock.cli.terminal import Terminal, done, next_steps
+from twinlock.cli.who import Who
 from twinlock.core.membership import GroupState, SignedEntry, Writer
 from twinlock.core.proposal import Proposal
 from twinlock.errors import CallerError
@@ -94,7 +95,7 @@ def act(
     """
     if route.propose is not None:
         return _propose(terminal, route, route.propose, group, make)
-    with vault(terminal) as opened, unlock(terminal, route.who) as agent:
+    with vault(terminal) as opened, unlock_beside(terminal, route.who, opened) as agent:
         agent.follow(opened.group_bundle(agent.hello()))
         before = followed_group(agent, group)
         proposal = make(agent, before)

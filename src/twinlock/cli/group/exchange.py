@@ -15,18 +15,11 @@ from twinlock.cli.group.proposals import (
     signatures_missing,
     write_proposals,
 )
-from twinlock.cli.member_side import (
-    HOME,
-    AsOption,
-    HomeOption,
-    KeyOption,
-    PassphraseEnvOption,
-    Who,
-    unlock,
-)
+from twinlock.cli.member_side import unlock
 from twinlock.cli.messages import OutputOption, read_message, write_message
 from twinlock.cli.server_side import vault
 from twinlock.cli.terminal import Terminal, done, facts, next_steps
+from twinlock.cli.who import AsOption, Using, Who
 from twinlock.core.membership import GroupState, PinnedHead, SignedEntry, log_fingerprint
 from twinlock.errors import CallerError
 
@@ -86,16 +79,14 @@ def cosign(
     as_member: AsOption,
     bundle: BundleOption = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Sign without asking.")] = False,
-    home: HomeOption = HOME,
-    key: KeyOption = None,
-    passphrase_env: PassphraseEnvOption = None,
+    using: Using = Using(),
 ) -> None:
     """Look at another admin's proposal, and add this admin's signature to it.
 
     [dim]twinlock group cosign policy.proposal --as kim[/dim]
     """
     items = read_proposals(proposal)
-    with unlock(terminal, Who(as_member, home, key, passphrase_env)) as agent:
+    with unlock(terminal, Who.of(as_member, using)) as agent:
         if bundle is not None:
             agent.follow(read_message(bundle, "group bundle"))
         entries = []

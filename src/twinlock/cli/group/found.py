@@ -17,18 +17,11 @@ from twinlock.cli.group.exceptions import (
 )
 from twinlock.cli.group.history import describe_entry
 from twinlock.cli.group.proposals import write_proposals
-from twinlock.cli.member_side import (
-    HOME,
-    AsOption,
-    HomeOption,
-    KeyOption,
-    PassphraseEnvOption,
-    Who,
-    unlock,
-)
+from twinlock.cli.member_side import unlock, unlock_beside
 from twinlock.cli.messages import read_message
 from twinlock.cli.server_side import vault
 from twinlock.cli.terminal import Terminal, done, next_steps
+from twinlock.cli.who import AsOption, Using, Who
 from twinlock.core.membership import GroupState, Policy, Role, SignedEntry, Writer, replay
 from twinlock.core.primitives import Kem
 from twinlock.core.proposal import Proposal
@@ -76,9 +69,7 @@ def found(
         typer.Option(metavar="NAME=HEX", help="Another writer; with --propose the only ones."),
     ] = None,
     propose: ProposeOption = None,
-    home: HomeOption = HOME,
-    key: KeyOption = None,
-    passphrase_env: PassphraseEnvOption = None,
+    using: Using = Using(),
 ) -> None:
     """Found a group, with the acting member as admin and this configuration as writer.
 
@@ -88,7 +79,7 @@ def found(
     if chosen is None:
         raise CallerError("group.kem", f"There is no KEM {kem!r}.", hint=f"Use {', '.join(KEMS)}.")
     cards = [(read_message(path, "member card"), Role.ADMIN) for path in admin or []]
-    who = Who(as_member, home, key, passphrase_env)
+    who = Who.of(as_member, using)
     named = parse_writers(writer or [])
     exceptions = changed_exceptions(
         frozenset(), scram_alone=allow_scram_alone, sole_passkey=allow_sole_passkey
@@ -135,7 +126,7 @@ def _found_at_once(
     named: Sequence[Writer],
     make: Make,
 ) -> GroupState:
-    with vault(terminal) as opened, unlock(terminal, who) as agent:
+    with vault(terminal) as opened, unlock_beside(terminal, who, opened) as agent:
         from twinlock.server.config import suite_names
         from twinlock.server.setup import read_writer_key, writer_of
 

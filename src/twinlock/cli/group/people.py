@@ -19,17 +19,10 @@ from twinlock.cli.group.acting import (
     show_outcome,
 )
 from twinlock.cli.group.stale import count_stale
-from twinlock.cli.member_side import (
-    HOME,
-    AsOption,
-    HomeOption,
-    KeyOption,
-    PassphraseEnvOption,
-    Who,
-    unlock,
-)
+from twinlock.cli.member_side import unlock
 from twinlock.cli.messages import read_message
 from twinlock.cli.terminal import Terminal, done, facts, next_steps
+from twinlock.cli.who import AsOption, Using, Who
 from twinlock.core.membership import GroupState, MemberCard, Role, key_fingerprint
 from twinlock.core.proposal import Proposal
 from twinlock.files import write_private
@@ -46,15 +39,13 @@ def invite(
         Path | None,
         typer.Option("--output", "-o", metavar="FILE", help="Write it here; else it is printed."),
     ] = None,
-    home: HomeOption = HOME,
-    key: KeyOption = None,
-    passphrase_env: PassphraseEnvOption = None,
+    using: Using = Using(),
 ) -> None:
     """Make an invitation, to be handed over outside the server. It holds a secret.
 
     [dim]twinlock group invite ward --as weber -o ward.invite[/dim]
     """
-    with unlock(terminal, Who(as_member, home, key, passphrase_env)) as agent:
+    with unlock(terminal, Who.of(as_member, using)) as agent:
         group = followed_group(agent, name)
         invitation = agent.admin.invite(group.group_id)
     text = invitation.to_text().reveal()
@@ -70,7 +61,9 @@ def invite(
 def add(
     terminal: Terminal,
     name: GroupArgument,
-    card: Annotated[Path, typer.Argument(metavar="CARD", help="The newcomer's member card.")],
+    member_card: Annotated[
+        Path, typer.Argument(metavar="CARD", help="The newcomer's member card.")
+    ],
     as_member: AsOption,
     role: Annotated[
         Role, typer.Option(help="admin also changes the group; both open its records.")
@@ -81,21 +74,19 @@ def add(
     ] = False,
     propose: ProposeOption = None,
     bundle: BundleOption = None,
-    home: HomeOption = HOME,
-    key: KeyOption = None,
-    passphrase_env: PassphraseEnvOption = None,
+    using: Using = Using(),
 ) -> None:
     """Add a member by card. The card answers an invitation, or was --compared.
 
     [dim]twinlock group add ward kim.card --as weber[/dim]
     """
-    raw = read_message(card, "member card")
+    raw = read_message(member_card, "member card")
     newcomer = MemberCard.decode(raw).member
 
     def make(agent: Agent, group: GroupState) -> Proposal:
         return agent.admin.add(group.group_id, raw, role, compared=compared)
 
-    route = Route(Who(as_member, home, key, passphrase_env), propose, bundle)
+    route = Route(Who.of(as_member, using), propose, bundle)
     outcome = act(terminal, route, name, make)
     show_outcome(
         terminal,
@@ -118,9 +109,7 @@ def remove(
     as_member: AsOption,
     propose: ProposeOption = None,
     bundle: BundleOption = None,
-    home: HomeOption = HOME,
-    key: KeyOption = None,
-    passphrase_env: PassphraseEnvOption = None,
+    using: Using = Using(),
 ) -> None:
     """Remove a member and begin the next epoch, in one entry.
 
@@ -134,7 +123,7 @@ def remove(
 
     _end(
         terminal,
-        Route(Who(as_member, home, key, passphrase_env), propose, bundle),
+        Route(Who.of(as_member, using), propose, bundle),
         name,
         member,
         make,
@@ -147,9 +136,7 @@ def leave(
     as_member: AsOption,
     propose: ProposeOption = None,
     bundle: BundleOption = None,
-    home: HomeOption = HOME,
-    key: KeyOption = None,
-    passphrase_env: PassphraseEnvOption = None,
+    using: Using = Using(),
 ) -> None:
     """Leave a group. An admin should begin another epoch afterwards.
 
@@ -159,7 +146,7 @@ def leave(
     def make(agent: Agent, group: GroupState) -> Proposal:
         return agent.admin.leave(group.group_id)
 
-    route = Route(Who(as_member, home, key, passphrase_env), propose, bundle)
+    route = Route(Who.of(as_member, using), propose, bundle)
     _end(terminal, route, name, as_member, make)
 
 
@@ -169,9 +156,7 @@ def new_epoch(
     as_member: AsOption,
     propose: ProposeOption = None,
     bundle: BundleOption = None,
-    home: HomeOption = HOME,
-    key: KeyOption = None,
-    passphrase_env: PassphraseEnvOption = None,
+    using: Using = Using(),
 ) -> None:
     """Begin the next epoch of the group's key. What is sealed from now on uses it.
 
@@ -181,7 +166,7 @@ def new_epoch(
     def make(agent: Agent, group: GroupState) -> Proposal:
         return agent.admin.new_epoch(group.group_id)
 
-    route = Route(Who(as_member, home, key, passphrase_env), propose, bundle)
+    route = Route(Who.of(as_member, using), propose, bundle)
     show_outcome(terminal, route, act(terminal, route, name, make))
 
 

@@ -23,16 +23,9 @@ from twinlock.cli.group.exceptions import (
     AllowSolePasskey,
     changed_exceptions,
 )
-from twinlock.cli.member_side import (
-    HOME,
-    AsOption,
-    HomeOption,
-    KeyOption,
-    PassphraseEnvOption,
-    Who,
-)
 from twinlock.cli.server_side import configuration, needing_server
 from twinlock.cli.terminal import Terminal
+from twinlock.cli.who import AsOption, Using, Who
 from twinlock.core.membership import AgentPlacement, GroupState, Writer
 from twinlock.core.proposal import Proposal
 from twinlock.errors import CallerError
@@ -49,9 +42,7 @@ def set_admins(
     ] = None,
     propose: ProposeOption = None,
     bundle: BundleOption = None,
-    home: HomeOption = HOME,
-    key: KeyOption = None,
-    passphrase_env: PassphraseEnvOption = None,
+    using: Using = Using(),
 ) -> None:
     """Name all admins of the group, and how many of them must sign a change.
 
@@ -62,7 +53,7 @@ def set_admins(
         ids = [member_id_of(group, admin) for admin in admins]
         return agent.admin.set_admins(group.group_id, ids, admin_k or group.admin_k)
 
-    route = Route(Who(as_member, home, key, passphrase_env), propose, bundle)
+    route = Route(Who.of(as_member, using), propose, bundle)
     show_outcome(terminal, route, act(terminal, route, name, make))
 
 
@@ -79,9 +70,7 @@ def set_writers(
     ] = None,
     propose: ProposeOption = None,
     bundle: BundleOption = None,
-    home: HomeOption = HOME,
-    key: KeyOption = None,
-    passphrase_env: PassphraseEnvOption = None,
+    using: Using = Using(),
 ) -> None:
     """Change whose content the group accepts; without options, add this configuration's writer.
 
@@ -104,7 +93,7 @@ def set_writers(
             )
         return agent.admin.set_writers(group.group_id, wanted.values())
 
-    route = Route(Who(as_member, home, key, passphrase_env), propose, bundle)
+    route = Route(Who.of(as_member, using), propose, bundle)
     show_outcome(terminal, route, act(terminal, route, name, make))
 
 
@@ -125,9 +114,7 @@ def set_identity(
     ] = None,
     propose: ProposeOption = None,
     bundle: BundleOption = None,
-    home: HomeOption = HOME,
-    key: KeyOption = None,
-    passphrase_env: PassphraseEnvOption = None,
+    using: Using = Using(),
 ) -> None:
     """Vouch for a new identity key of the token, after comparing its fingerprint.
 
@@ -138,7 +125,7 @@ def set_identity(
     def make(agent: Agent, group: GroupState) -> Proposal:
         return agent.admin.set_identity(group.group_id, identity)
 
-    route = Route(Who(as_member, home, key, passphrase_env), propose, bundle)
+    route = Route(Who.of(as_member, using), propose, bundle)
     show_outcome(terminal, route, act(terminal, route, name, make))
 
 
@@ -181,9 +168,7 @@ def set_policy(
     allow_sole_passkey: AllowSolePasskey = None,
     propose: ProposeOption = None,
     bundle: BundleOption = None,
-    home: HomeOption = HOME,
-    key: KeyOption = None,
-    passphrase_env: PassphraseEnvOption = None,
+    using: Using = Using(),
 ) -> None:
     """Change what is named, and leave the rest of the group's policy as it is.
 
@@ -219,5 +204,5 @@ def set_policy(
         policy = replace(group.policy, exceptions=exceptions, **changes)
         return agent.admin.set_policy(group.group_id, policy)
 
-    route = Route(Who(as_member, home, key, passphrase_env), propose, bundle)
+    route = Route(Who.of(as_member, using), propose, bundle)
     show_outcome(terminal, route, act(terminal, route, name, make))

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 from twinlock.cli.command import command, new_app
-from twinlock.cli.member import create, session, show
+from twinlock.cli.member import contacts_app, create, enrol, factors, kept, session, show
 
 app = new_app(
     "People: their keys, cards and sessions, on their own computers.\n\n"
-    "These commands need neither the token nor the database; only [bold]list[/bold] runs on "
-    "the server."
+    "These commands need neither the token nor the database; only [bold]accept[/bold], "
+    "[bold]bundle[/bold] and [bold]list[/bold] run on the server."
 )
 
 command(app, "create")(create.create)
-command(app, "add-enrolment")(create.enrol_again)
+command(app, "enrol")(enrol.enrol)
+command(app, "factors")(factors.factors)
+command(app, "change")(enrol.change)
+command(app, "drop")(enrol.drop)
+command(app, "publish")(enrol.publish)
 command(app, "card")(session.card)
 command(app, "hello")(session.hello)
 command(app, "follow")(session.follow)
 command(app, "show")(show.show)
-command(app, "list")(show.list_members)
+command(app, "accept")(kept.accept)
+command(app, "bundle")(kept.bundle)
+command(app, "list")(kept.list_members)
+app.add_typer(contacts_app.app, name="contacts")

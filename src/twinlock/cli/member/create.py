@@ -1,39 +1,105 @@
-"""``twinlock member create | add-enrolment``: a member's keys, and what opens them."""
+"""``twinlock member create``: a member's keys, and the first ways in."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from twinlock.agent.member import add_enrolment, create_member
-from twinlock.cli.cards import CardOption
-from twinlock.cli.member.making import Wanted, making
-from twinlock.cli.member_side import (
+from twinlock.agent.member import create_member
+from twinlock.agent.ways import NewWay
+from twinlock.cli.command import Options
+from twinlock.cli.member.making import Made, Wanted, making
+from twinlock.cli.member.options import (
+    CardKeyOption,
+    LabelOption,
+    LocalOnlyOption,
+    ScramAloneOption,
+    SolePasskeyOption,
+    asked,
+)
+from twinlock.cli.member_side import InvitationOption, read_deployment_card, read_invitation
+from twinlock.cli.recovery import Place, RecoveryFileOption
+from twinlock.cli.service import ServiceOption, reached
+from twinlock.cli.terminal import Terminal, done, facts, next_steps
+from twinlock.cli.who import (
     HOME,
     HomeOption,
-    InvitationOption,
     KeyOption,
     NameArgument,
     PassphraseEnvOption,
+    PasswordEnvOption,
+    ScramEnvOption,
     Who,
-    factors_of,
-    locked_state,
-    read_deployment_card,
-    read_invitation,
 )
-from twinlock.cli.recovery import RecoveryEnvOption, RecoveryFileOption
-from twinlock.cli.terminal import Terminal, done, facts, next_steps
 from twinlock.core.deployment import DeploymentCard
 from twinlock.core.membership import Invitation
 from twinlock.core.primitives import Kem
 from twinlock.errors import CallerError
 
-CardKeyOption = Annotated[
-    str | None,
-    typer.Option(metavar="HEX", help="Id of a key that is on the card; else one is made."),
-]
+_PANEL = "The first way in: all of these together"
+
+
+@dataclass(frozen=True, slots=True)
+class First(Options):
+    """What the first way in is made of."""
+
+    key: KeyOption = None
+    no_key: Annotated[
+        bool,
+        typer.Option("--no-key", help="No device key; the rest alone.", rich_help_panel=_PANEL),
+    ] = False
+    keyring: Annotated[
+        bool,
+        typer.Option(
+            "--keyring", help="The device key in the system's keyring.", rich_help_panel=_PANEL
+        ),
+    ] = False
+    with_passphrase: Annotated[
+        bool, typer.Option("--passphrase", help="A passphrase.", rich_help_panel=_PANEL)
+    ] = False
+    passphrase_env: PassphraseEnvOption = None
+    with_password: Annotated[
+        bool,
+        typer.Option(
+            "--password",
+            help="A password that the token hardens; needs the server.",
+            rich_help_panel=_PANEL,
+        ),
+    ] = False
+    password_env: PasswordEnvOption = None
+    with_scram: Annotated[
+        bool,
+        typer.Option(
+            "--scram",
+            help="The SCRAM password of the account; signs in to the server once.",
+            rich_help_panel=_PANEL,
+        ),
+    ] = False
+    scram_env: ScramEnvOption = None
+    card: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URI",
+            help="A smart card: its pkcs11: URI, with the module.",
+            rich_help_panel=_PANEL,
+        ),
+    ] = None
+    card_key: CardKeyOption = None
+    passkey: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DOMAIN",
+            help="A passkey on a security key, for the host of the browser's agent.",
+            rich_help_panel=_PANEL,
+        ),
+    ] = None
+    scram_alone: ScramAloneOption = False
+    sole_passkey: SolePasskeyOption = False
+    service: ServiceOption = None
 
 
 def create(
@@ -45,75 +111,76 @@ def create(
     ] = None,
     invitation: InvitationOption = None,
     home: HomeOption = HOME,
-    key: KeyOption = None,
-    with_passphrase: Annotated[
-        bool, typer.Option("--passphrase", help="A passphrase too: both are then needed.")
-    ] = False,
-    passphrase_env: PassphraseEnvOption = None,
-    no_key: Annotated[
-        bool, typer.Option("--no-key", help="No device key file; a passphrase alone.")
-    ] = False,
-    pq: Annotated[bool, typer.Option("--pq", help="MLKEM768-X25519 keys.")] = False,
-    card: Annotated[
-        str | None,
-        typer.Option(metavar="URI", help="A smart card too: its pkcs11: URI, with the module."),
-    ] = None,
-    card_key: CardKeyOption = None,
+    first: First = First(),
     recovery: RecoveryFileOption = None,
+    label: LabelOption = "",
+    local_only: LocalOnlyOption = False,
+    pq: Annotated[bool, typer.Option("--pq", help="MLKEM768-X25519 keys.")] = False,
 ) -> None:
     """Become a member: make the keys and NAME.member in this folder.
 
-    A device key file is made unless --no-key says otherwise; with a passphrase or a smart card
-    too, all of them are needed. A recovery code opens by itself. The deployment's card or the
-    invitation comes from outside the server: it pins the token.
+    A device key file is made unless --no-key or --keyring says otherwise; all factors that are
+    named are needed together. A recovery code opens by itself, as a second way in. The deployment's
+    card or the invitation comes from outside the server: it pins the token.
 
-    [dim]twinlock member create weber --deployment twinlock-deployment1:… --passphrase[/dim]
+    [dim]twinlock member create weber --deployment twinlock-deployment1:… --recovery paper[/dim]
+
+    [dim]twinlock member create kim --invitation ward.invite --password --service https://…[/dim]
     """
-    who = Who(name, home, key, passphrase_env)
-    pinned = _pinned(deployment, invitation)
+    who = Who(name, home, first.key)
+    contact = _contact(deployment, invitation)
+    _require_new(who)
+    wanted = _wanted(who, first, contact)
+    with (
+        reached(terminal, first.service, name) as service,
+        making(terminal, wanted, service) as made,
+    ):
+        also: list[NewWay] = []
+        if recovery is not None:
+            place = Place(name, wanted.pinned, first.service)
+            also.append(NewWay([made.recovery_code(place, recovery)], "recovery code"))
+        path = create_member(
+            name,
+            made.factors,
+            deployment=contact,
+            home=home,
+            kem=Kem.MLKEM768_X25519 if pq else Kem.DHKEM_P256,
+            also=also,
+            label=label,
+            at_server=False if local_only else None,
+            scram_alone=first.scram_alone,
+            sole_passkey=first.sole_passkey,
+        )
+    _show(terminal, who, wanted, made, path, also, contact)
+
+
+def _require_new(who: Who) -> None:
     if who.state_file.exists():
         raise CallerError(
             "file.exists",
             f"{who.state_file} exists already.",
-            hint="That is the member; add a second way in with `twinlock member add-enrolment`.",
+            hint="That is the member; add a second way in with `twinlock member enrol`.",
         )
-    asked = with_passphrase or passphrase_env is not None
-    wanted = Wanted(
-        key=None if no_key else who.key_file,
-        prompt=f"New passphrase of {name}: " if asked else None,
-        passphrase_env=passphrase_env,
-        card=card,
-        card_key=card_key,
-    )
-    with making(terminal, wanted) as made:
-        kem = Kem.MLKEM768_X25519 if pq else Kem.DHKEM_P256
-        path = create_member(name, made.factors, deployment=pinned, home=home, kem=kem)
-        made.undo.callback(path.unlink, missing_ok=True)
-        if recovery is not None:
-            code = made.recovery_code(name, recovery)
-            add_enrolment(name, made.factors, [code], home=home)
-    kinds = [factor.kind for factor in made.factors]
-    data = {
-        "member": name,
-        "state": str(path),
-        "key": None if no_key else str(who.key_file),
-        "factors": kinds,
-        **made.facts(recovery),
-    }
-    steps = [f"twinlock member card {name} -o {name}.card"]
-    if invitation is not None:
-        steps[0] += " --invitation INVITATION"
-    terminal.result(
-        data,
-        done(f"{name} opens with {' and '.join(kinds)}."),
-        facts([("state", path), *([] if no_key else [("device key", who.key_file)])]),
-        "\nKeep a copy of these files elsewhere: nobody can make them again.\n",
-        *made.shown(name, recovery),
-        next_steps(*steps),
+
+
+def _wanted(who: Who, first: First, contact: DeploymentCard | Invitation) -> Wanted:
+    no_file = first.no_key or first.keyring
+    return Wanted(
+        name=who.name,
+        pinned=DeploymentCard(contact.deployment_id, contact.identity_fingerprint),
+        key=None if no_file else who.key_file,
+        keyring=first.keyring,
+        passphrase=asked(first.with_passphrase, first.passphrase_env),
+        password=asked(first.with_password, first.password_env),
+        scram=asked(first.with_scram, first.scram_env),
+        card=first.card,
+        card_key=first.card_key,
+        passkey=first.passkey,
+        service_url=first.service,
     )
 
 
-def _pinned(deployment: str | None, invitation: str | None) -> DeploymentCard | Invitation:
+def _contact(deployment: str | None, invitation: str | None) -> DeploymentCard | Invitation:
     if invitation is not None and deployment is None:
         return read_invitation(invitation)
     if deployment is not None and invitation is None:
@@ -125,60 +192,39 @@ def _pinned(deployment: str | None, invitation: str | None) -> DeploymentCard | 
     )
 
 
-def enrol_again(
+def _show(
     terminal: Terminal,
-    name: NameArgument,
-    new_key: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Make this device key file.")
-    ] = None,
-    new_passphrase: Annotated[
-        bool, typer.Option("--new-passphrase", help="Ask for a new passphrase.")
-    ] = False,
-    new_passphrase_env: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Variable with the new passphrase.")
-    ] = None,
-    new_card: Annotated[
-        str | None, typer.Option(metavar="URI", help="Enrol a smart card: its pkcs11: URI.")
-    ] = None,
-    card_key: CardKeyOption = None,
-    new_recovery: RecoveryFileOption = None,
-    home: HomeOption = HOME,
-    key: KeyOption = None,
-    passphrase_env: PassphraseEnvOption = None,
-    card: CardOption = None,
-    recovery_env: RecoveryEnvOption = None,
+    who: Who,
+    wanted: Wanted,
+    made: Made,
+    path: Path,
+    also: Sequence[NewWay],
+    contact: DeploymentCard | Invitation,
 ) -> None:
-    """Give a member a second way in. Nobody else is needed.
-
-    What is new opens by itself: a second device key, a passphrase, a smart card, a recovery code,
-    or all together that are named.
-
-    [dim]twinlock member add-enrolment weber --new-key /media/usb/weber.key[/dim]
-    """
-    who = Who(name, home, key, passphrase_env, card, recovery_env)
-    present = factors_of(terminal, who)
-    asked = new_passphrase or new_passphrase_env is not None
-    wanted = Wanted(
-        key=new_key,
-        prompt=f"Further passphrase of {name}: " if asked else None,
-        passphrase_env=new_passphrase_env,
-        card=new_card,
-        card_key=card_key,
-    )
-    if wanted.nothing and new_recovery is None:
-        raise CallerError(
-            "member.no-factor",
-            "Nothing was named that the new enrolment shall open with.",
-            hint="Name --new-key, --new-passphrase, --new-card or --new-recovery.",
+    name, kinds = who.name, made.kinds
+    data: dict[str, Any] = {
+        "member": name,
+        "state": str(path),
+        "key": None if wanted.key is None else str(wanted.key),
+        "factors": kinds,
+        "enrolments": 1 + len(also),
+        **made.facts,
+    }
+    if not also:
+        terminal.warn(
+            f"{name} has one way in: losing it loses what opens for {name} alone. Make another: "
+            f"`twinlock member enrol {name} --new-recovery FILE`."
         )
-    with making(terminal, wanted) as made:
-        if new_recovery is not None:
-            made.factors.append(made.recovery_code(name, new_recovery))
-        add_enrolment(name, present, made.factors, home=home)
-    kinds = [factor.kind for factor in made.factors]
-    data = {"member": name, "factors": kinds, "enrolments": len(locked_state(who).enrolments)}
+    steps = [f"twinlock member card {name} -o {name}.card"]
+    if isinstance(contact, Invitation):
+        steps[0] += " --invitation INVITATION"
+    steps.append(f"twinlock member publish {name} --service URL     (once in a group)")
+    files = [("state", path), *([] if wanted.key is None else [("device key", wanted.key)])]
     terminal.result(
-        {**data, **made.facts(new_recovery)},
-        done(f"{name} opens with {' and '.join(kinds)} as well."),
-        *made.shown(name, new_recovery),
+        data,
+        done(f"{name} opens with {' and '.join(kinds)}."),
+        facts(files),
+        "\nKeep a copy of these files elsewhere: nobody can make them again.\n",
+        *made.shown,
+        next_steps(*steps),
     )

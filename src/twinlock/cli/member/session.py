@@ -7,22 +7,12 @@ from typing import Annotated, Any
 
 import typer
 
-from twinlock.cli.cards import CardOption
+from twinlock.cli.member.notices import warn_of_notices
 from twinlock.cli.member.show import group_facts, group_table
-from twinlock.cli.member_side import (
-    HOME,
-    HomeOption,
-    InvitationOption,
-    KeyOption,
-    NameArgument,
-    PassphraseEnvOption,
-    Who,
-    read_invitation,
-    unlock,
-)
+from twinlock.cli.member_side import InvitationOption, read_invitation, unlock
 from twinlock.cli.messages import OutputOption, read_message, write_message
-from twinlock.cli.recovery import RecoveryEnvOption
 from twinlock.cli.terminal import Terminal, done, facts, next_steps
+from twinlock.cli.who import NameArgument, Using, Who
 from twinlock.core.membership import MemberCard, key_fingerprint
 
 
@@ -31,18 +21,14 @@ def card(
     name: NameArgument,
     output: OutputOption,
     invitation: InvitationOption = None,
-    home: HomeOption = HOME,
-    key: KeyOption = None,
-    passphrase_env: PassphraseEnvOption = None,
-    card: CardOption = None,
-    recovery_env: RecoveryEnvOption = None,
+    using: Using = Using(),
 ) -> None:
     """Write this member's card, for an admin to add; with an invitation, accept it.
 
     [dim]twinlock member card kim --invitation ward.invite -o kim.card[/dim]
     """
     accepted = None if invitation is None else read_invitation(invitation)
-    with unlock(terminal, Who(name, home, key, passphrase_env, card, recovery_env)) as agent:
+    with unlock(terminal, Who.of(name, using)) as agent:
         raw = agent.card(accepted)
     write_message(output, raw)
     shown = MemberCard.decode(raw)
@@ -62,17 +48,13 @@ def hello(
     terminal: Terminal,
     name: NameArgument,
     output: OutputOption,
-    home: HomeOption = HOME,
-    key: KeyOption = None,
-    passphrase_env: PassphraseEnvOption = None,
-    card: CardOption = None,
-    recovery_env: RecoveryEnvOption = None,
+    using: Using = Using(),
 ) -> None:
     """Open a session of up to two hours, and write the hello that the server asks with.
 
     [dim]twinlock member hello weber -o weber.hello[/dim]
     """
-    with unlock(terminal, Who(name, home, key, passphrase_env, card, recovery_env)) as agent:
+    with unlock(terminal, Who.of(name, using)) as agent:
         raw, groups = agent.hello(keep=True), len(agent.groups)
     write_message(output, raw)
     _wrote(
@@ -91,19 +73,16 @@ def follow(
     terminal: Terminal,
     name: NameArgument,
     bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="From `group bundle`.")],
-    home: HomeOption = HOME,
-    key: KeyOption = None,
-    passphrase_env: PassphraseEnvOption = None,
-    card: CardOption = None,
-    recovery_env: RecoveryEnvOption = None,
+    using: Using = Using(),
 ) -> None:
     """Verify news of this member's groups, and pin the new heads.
 
     [dim]twinlock member follow kim kim.bundle[/dim]
     """
     raw = read_message(bundle, "group bundle")
-    with unlock(terminal, Who(name, home, key, passphrase_env, card, recovery_env)) as agent:
+    with unlock(terminal, Who.of(name, using)) as agent:
         agent.follow(raw)
+        warn_of_notices(terminal, agent)
         groups = group_facts(agent)
     terminal.result({"member": name, "groups": groups}, done("Verified."), group_table(groups))
 

@@ -1,4 +1,4 @@
-"""``twinlock member show | list``: one member here, and all that a server's groups know."""
+"""``twinlock member show``: one member here."""
 
 from __future__ import annotations
 
@@ -9,31 +9,16 @@ import typer
 from rich.table import Table
 
 from twinlock.agent.agent import Agent
-from twinlock.cli.cards import CardOption
-from twinlock.cli.member_side import (
-    HOME,
-    HomeOption,
-    KeyOption,
-    NameArgument,
-    PassphraseEnvOption,
-    Who,
-    locked_state,
-    unlock,
-)
-from twinlock.cli.recovery import RecoveryEnvOption
-from twinlock.cli.server_side import vault
+from twinlock.cli.member_side import locked_state, unlock
 from twinlock.cli.terminal import Terminal, facts, table
+from twinlock.cli.who import NameArgument, Using, Who
 from twinlock.core.membership import MemberCard, Membership, key_fingerprint, log_fingerprint
 
 
 def show(
     terminal: Terminal,
     name: NameArgument,
-    home: HomeOption = HOME,
-    key: KeyOption = None,
-    passphrase_env: PassphraseEnvOption = None,
-    card: CardOption = None,
-    recovery_env: RecoveryEnvOption = None,
+    using: Using = Using(),
     locked: Annotated[
         bool, typer.Option("--locked", help="Only what can be said without unlocking.")
     ] = False,
@@ -42,7 +27,7 @@ def show(
 
     [dim]twinlock member show weber[/dim]
     """
-    who = Who(name, home, key, passphrase_env, card, recovery_env)
+    who = Who.of(name, using)
     state = locked_state(who)
     ways = [" and ".join(enrolment.kinds) for enrolment in state.enrolments]
     kems = sorted({enrolment.kem.name for enrolment in state.enrolments})
@@ -113,38 +98,3 @@ def group_table(groups: Sequence[Mapping[str, Any]]) -> Table:
             for g in groups
         ],
     )
-
-
-def list_members(terminal: Terminal) -> None:
-    """List the members that the groups of this server know, on the server.
-
-    [dim]twinlock member list[/dim]
-    """
-    with vault(terminal) as opened:
-        states = list(opened.group_states().values())
-    people: dict[bytes, dict[str, Any]] = {}
-    for state in sorted(states, key=lambda s: s.name):
-        for member_id, membership in state.members.items():
-            entry = people.setdefault(
-                member_id,
-                {
-                    "member": membership.member.name,
-                    "member_id": member_id.hex(),
-                    "groups": {},
-                    "states": {},
-                },
-            )
-            entry["groups"][state.name] = membership.role.value
-            entry["states"][state.name] = sorted(membership.member.traits)
-    found = sorted(people.values(), key=lambda p: (p["member"], p["member_id"]))
-    rows = [
-        [
-            p["member"],
-            p["member_id"],
-            ", ".join(f"{g} ({r})" for g, r in p["groups"].items()),
-            # As in every group, once they are up to date with each other.
-            "; ".join(sorted({", ".join(said) for said in p["states"].values()} - {""})),
-        ]
-        for p in found
-    ]
-    terminal.result({"members": found}, table(["member", "id", "groups", "states"], rows))
