@@ -17,6 +17,9 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from tests.passkey.browser import AGENT, APPLICATION, SoftwareBrowser, decoded, encoded
 from tests.passkey.site import KIM, UNKNOWN, WEBER, Json, Site, changed, refusal, sent
 from tests.passkey.software import SoftwareAuthenticator
+from tests.server.world import world_in_memory
+from twinlock.core.enrolment import decode_enrolment
+from twinlock.core.member_bundle import decode_member_bundle
 from twinlock.core.secret import Secret
 from twinlock.errors import CallerError, DataError
 from twinlock.passkey.passkey import Passkey
@@ -293,6 +296,20 @@ def test_strangers_are_answered_as_members_are_and_always_the_same(site: Site) -
         assert set(entry) == {"id", "transports"}
         assert len(decoded(entry["id"])) == 32
         assert entry["transports"]
+
+
+def test_a_stranger_has_the_same_passkey_to_unlock_and_to_sign_in_with() -> None:
+    """R-PASSKEY-9: who asks for both learns no more than who asks for one."""
+    with world_in_memory() as world:
+        login = PasskeyLogin(
+            audience=APPLICATION, agent_origin=AGENT, unknown=world.vault.stranger_secret
+        )
+        for kinds in (["passkey"], ["device-key", "passkey"]):
+            bundle = decode_member_bundle(world.vault.members.bundle("nobody", kinds))
+            [blob] = bundle.blobs
+            [_, credential_id, _] = dict(decode_enrolment(blob).factors)["passkey"]
+            [entry] = sent(login.begin("nobody"))["allow"]
+            assert decoded(entry["id"]) == credential_id
 
 
 def test_transports_of_strangers_are_those_of_several_kinds_of_authenticators(site: Site) -> None:

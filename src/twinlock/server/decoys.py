@@ -20,6 +20,7 @@ from twinlock.core.primitives import Kem, hmac_sha256
 from twinlock.core.scram import keys as scram_keys
 from twinlock.core.secret import Secret
 from twinlock.errors import CallerError
+from twinlock.server.passkey_records import decoy_passkey
 from twinlock.store.sql import SqlStore
 
 _SECRET: Final = "decoy-secret"  # noqa: S105 - the name under which it is kept
@@ -98,7 +99,12 @@ class Decoys:
                 "scram": lambda: [draw(scram_keys.SALT_SIZE), scram_keys.MIN_ITERATIONS],
                 "device-key": lambda: [draw(16)],
                 "recovery-code": lambda: [draw(16)],
-                "passkey": lambda: [self._rp_id(), draw(32), draw(32)],
+                # The id that a sign-in by passkey would be offered for this name (R-PASSKEY-9).
+                "passkey": lambda: [
+                    self._rp_id(),
+                    decoy_passkey(self.secret, name)[0],
+                    draw(32),
+                ],
             }
             return shapes[kind]()
 
