@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import Final, ParamSpec, TypeVar
 
 from twinlock.errors import CallerError, DataError, EnvError
 from twinlock.integrations.asgi.asks import Item, Terms
@@ -14,6 +14,9 @@ from twinlock.server.asynchronous import AsyncVault
 from twinlock.server.opened import Opened
 from twinlock.server.requests import Request
 from twinlock.server.vault import Vault
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 MAX_WAITING: Final = 256
 """Calls that run or wait for one of the token's sessions; more are answered 503 at once."""
@@ -24,6 +27,7 @@ class VaultCalls:
 
     def __init__(self, vault: Vault | AsyncVault, limit: int = MAX_WAITING) -> None:
         self._vault = AsyncVault(vault) if isinstance(vault, Vault) else vault
+        self.vault = self._vault.vault
         self._limit = limit
         self._waiting = 0
         self._lock = threading.Lock()
@@ -52,6 +56,11 @@ class VaultCalls:
                 if error.code.startswith("format."):
                     raise malformed_release() from error
                 raise
+
+    async def run(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run any call that uses the vault. Raises what it raises, and EnvError ``http.busy``."""
+        with self._place():
+            return await self._vault.run(call, *args, **kwargs)
 
     async def open_legacy(self, batch: LegacyBatch) -> None:
         """Open what rows of adopted tables hold under an old key. Raises EnvError."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Mapping
 from http import HTTPStatus
 from types import MappingProxyType
 from typing import Final, NamedTuple
@@ -78,32 +79,34 @@ _RECORD_FAMILIES: Final = (
 """DataErrors about stored records: the server's data is wrong, so 500, but the code is told."""
 
 
-def told(error: TwinlockError) -> Told:
+def told(error: TwinlockError, codes: Mapping[str, Told] = CODES) -> Told:
     """Return how an error is told; for those of the table, and for refused records."""
-    return CODES.get(error.code, Told(500))
+    return codes.get(error.code, Told(500))
 
 
-def public_face(error: TwinlockError) -> TwinlockError:
+def public_face(error: TwinlockError, codes: Mapping[str, Told] = CODES) -> TwinlockError:
     """Return the error that a client may see in place of ``error``.
 
-    What it hides is logged by its code: messages about devices and files name places.
+    ``codes`` are told as they are; with the flow's own, so are refused records. What it hides is
+    logged by its code: messages about devices and files name places.
     """
-    if error.code in CODES:
+    if error.code in codes:
         return error
-    if isinstance(error, DataError) and error.code.startswith(_RECORD_FAMILIES):
+    of_records = codes is CODES and isinstance(error, DataError)
+    if of_records and error.code.startswith(_RECORD_FAMILIES):
         return error
     if isinstance(error, EnvError) and error.retryable:
         _LOG.warning("answered 503: %s", error.code)
         return EnvError(
             "http.unavailable",
-            "The server cannot open sealed data at the moment.",
+            "The server cannot answer this at the moment.",
             hint="Repeat the request in a moment.",
             retryable=True,
         )
     _LOG.error("answered 500: %s", error.code)
     return EnvError(
         "http.failed",
-        "The server failed to open sealed data.",
+        "The server failed at this.",
         hint="Tell whoever runs the server; its log names the reason.",
     )
 
@@ -125,10 +128,15 @@ class Answer(NamedTuple):
     body: bytes
 
 
-def problem(error: TwinlockError, headers: tuple[tuple[str, str], ...] = ()) -> Answer:
-    """Return the answer for an error; ``headers`` are added."""
-    face = public_face(error)
-    status, retryable = told(face)
+def problem(
+    error: TwinlockError,
+    headers: tuple[tuple[str, str], ...] = (),
+    *,
+    codes: Mapping[str, Told] = CODES,
+) -> Answer:
+    """Return the answer for an error; ``headers`` are added. ``codes``: what may be told."""
+    face = public_face(error, codes)
+    status, retryable = told(face, codes)
     body = {
         "type": TYPE_URI + face.code,
         "title": HTTPStatus(status).phrase,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -115,21 +115,7 @@ class Visit:
 
     async def body(self, limit: int) -> bytes:
         """Read the body. Raises CallerError ``http.too-large``, if it can before reading."""
-        announced = self.headers.get("content-length", "")
-        if announced.isdecimal() and int(announced) > limit:
-            raise _too_large(limit)
-        chunks, size = [], 0
-        while True:
-            message = await self._receive()
-            if message["type"] == "http.disconnect":
-                raise ClientDisconnect
-            chunk = message.get("body", b"")
-            chunks.append(chunk)
-            size += len(chunk)
-            if size > limit:
-                raise _too_large(limit)
-            if not message.get("more_body"):
-                return b"".join(chunks)
+        return await read_body(self.headers, self._receive, limit)
 
     def hello_header(self, caller: Caller) -> bytes | None:
         """Return the hello that came with the request; None for none, or one of a session that
@@ -169,6 +155,25 @@ class Visit:
             return {"type": "http.request", "body": b"", "more_body": False}
 
         return {**self.scope, "method": method, "headers": kept}, receive
+
+
+async def read_body(headers: Mapping[str, str], receive: Receive, limit: int) -> bytes:
+    """Read a body whole. Raises CallerError ``http.too-large``, ClientDisconnect."""
+    announced = headers.get("content-length", "")
+    if announced.isdecimal() and int(announced) > limit:
+        raise _too_large(limit)
+    chunks, size = [], 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        chunk = message.get("body", b"")
+        chunks.append(chunk)
+        size += len(chunk)
+        if size > limit:
+            raise _too_large(limit)
+        if not message.get("more_body"):
+            return b"".join(chunks)
 
 
 def check_hello(raw: bytes, caller: Caller) -> None:
