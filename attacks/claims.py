@@ -95,8 +95,9 @@ _ROWS: Final = (
     Claim(
         "accounts",
         "whoever may ask an honest server",
-        "so many guesses as its limits allow; not whether an account exists, unless by a SCRAM "
-        "verifier that was brought in with other parameters than Twinlock's",
+        "so many guesses as its limits allow; not whether an account exists, but for a SCRAM "
+        "verifier brought in with another count, and, while a hardening key retires, a password "
+        "that did not move yet; times are reported",
     ),
     Claim(
         "recovery",
