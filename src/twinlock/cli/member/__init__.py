@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 from twinlock.cli.command import command, new_app
-from twinlock.cli.member import contacts_app, create, enrol, factors, kept, session, show
+from twinlock.cli.member import (
+    contacts_app,
+    create,
+    enrol,
+    factors,
+    kept,
+    recover,
+    revoke,
+    session,
+    show,
+)
 
 app = new_app(
     "People: their keys, cards and sessions, on their own computers.\n\n"
@@ -16,6 +26,8 @@ command(app, "enrol")(enrol.enrol)
 command(app, "factors")(factors.factors)
 command(app, "change")(enrol.change)
 command(app, "drop")(enrol.drop)
+command(app, "revoke")(revoke.revoke)
+command(app, "recover")(recover.recover)
 command(app, "publish")(enrol.publish)
 command(app, "card")(session.card)
 command(app, "hello")(session.hello)

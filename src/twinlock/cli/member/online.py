@@ -13,7 +13,6 @@ import typer
 from twinlock.agent.agent import Agent
 from twinlock.agent.ways import Send
 from twinlock.cli.command import Options
-from twinlock.cli.member.notices import warn_of_notices
 from twinlock.cli.member_side import unlock
 from twinlock.cli.messages import read_message, write_message
 from twinlock.cli.service import Service, reached
@@ -56,6 +55,8 @@ class Acting:
     agent: Agent
     service: Service | None
     delivery: Delivery
+    fresh: bool = False
+    """Whether the agent followed its groups in this run."""
 
     @property
     def in_group(self) -> bool:
@@ -92,6 +93,28 @@ class Acting:
             return []
         return [next_steps(f"twinlock member publish {name} --service URL     (or -o FILE)")]
 
+    def follow(self) -> bool:
+        """Bring the agent up to date with its groups: from the file that was named, or the server.
+
+        Returns whether the server answered. Raises like ``Agent.follow``, and whatever the server
+        refuses to a member of a group.
+        """
+        agent, bundle = self.agent, self.delivery.bundle
+        if bundle is not None:
+            agent.follow(read_message(bundle, "group bundle"))
+            self.fresh = True
+            return False
+        if self.service is None:
+            return False
+        try:
+            agent.follow(self.service.groups(agent.hello(), agent.bundle_request()))
+        except TwinlockError as error:
+            if error.code != "member.not-proved" or self.in_group:
+                raise
+            return False
+        self.fresh = True
+        return self.in_group
+
     def _write(self, change: bytes) -> None:
         if self.delivery.output is not None:
             write_message(self.delivery.output, change)
@@ -111,23 +134,9 @@ def acting(
         unlock(terminal, who, server=service) as agent,
     ):
         acts = Acting(terminal, agent, service, delivery)
-        if delivery.bundle is not None:
-            agent.follow(read_message(delivery.bundle, "group bundle"))
-        elif service is not None and _followed(acts, service):
+        if acts.follow() and service is not None:
             take_list(terminal, agent, service, mine=mine)
-        warn_of_notices(terminal, agent)
         yield acts
-
-
-def _followed(acts: Acting, service: Service) -> bool:
-    """Bring the agent up to date; False for a member whom no group of the server's has."""
-    agent = acts.agent
-    try:
-        agent.follow(service.groups(agent.hello(), agent.bundle_request()))
-    except TwinlockError as error:
-        if error.code != "member.not-proved" or acts.in_group:
-            raise
-    return acts.in_group
 
 
 def take_list(terminal: Terminal, agent: Agent, service: Service, *, mine: bool = False) -> None:
