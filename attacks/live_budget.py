@@ -10,8 +10,7 @@ from attacks.hsm_loot import targets
 from attacks.live_forger import Forger, hello_of, lost
 from attacks.places import Place
 from attacks.world import World
-from twinlock.agent.agent import Agent
-from twinlock.agent.budget import BudgetLedger
+from twinlock.agent.budget import Allowance, BudgetLedger
 from twinlock.errors import CallerError
 
 _BUDGET: Final = 3
@@ -30,7 +29,7 @@ def _never_a_reason(*_: object) -> None:
     mutations=[
         Mutation(
             "agents have no budget and ask nobody",
-            lambda: weakened((Agent, "_reason_to_ask", _never_a_reason)),
+            lambda: weakened((Allowance, "reason_to_ask", _never_a_reason)),
         ),
         Mutation(
             "agents count no records",

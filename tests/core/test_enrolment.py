@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twinlock.core import cbor, enrolment
+from twinlock.core import cbor
 from twinlock.core.deployment import DeploymentCard, parse_deployment_card
 from twinlock.core.enrolment import decode_enrolment, enrol, member_keys, unlock
 from twinlock.core.factors import Place
@@ -19,7 +19,7 @@ from twinlock.core.factors.passphrase import PassphraseFactor
 from twinlock.core.keyfile import decode_key_file, encode_key_file
 from twinlock.core.primitives import Kem
 from twinlock.core.secret import Secret
-from twinlock.errors import CallerError, DataError, TwinlockError
+from twinlock.errors import CallerError, TwinlockError
 
 from . import reference
 from .scenes import DEPLOYMENT, Stream

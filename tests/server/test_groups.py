@@ -369,7 +369,7 @@ def test_a_vault_without_pins_trusts_nobody(memory: World) -> None:
     vault = Vault(
         memory.config,
         memory.vault.store,
-        memory.vault._connect_token,
+        memory.vault._held.connect,
         pins=MemoryPins(),
         writer=memory.founding.writer,
         clock=memory.clock,

@@ -238,7 +238,7 @@ def limited(world: World, **limits: int) -> None:
         HardeningLimits(**limits),
         vault.store,
         lambda: vault.token,
-        lambda: (vault.directory, vault._statements),
+        lambda: (vault.directory, vault._held.statements()),
         world.clock,
     )
 

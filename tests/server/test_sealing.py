@@ -20,7 +20,7 @@ from twinlock.server.groups import Group
 from twinlock.server.pins import MemoryPins
 from twinlock.server.sealing import AES_SEAL_LIMIT, SEAL_BLOCK
 from twinlock.server.setup import add_wrapping_key
-from twinlock.server.vault import DIRECTORY_LIFE
+from twinlock.server.token_side import DIRECTORY_LIFE
 from twinlock.testing import MemoryToken, memory_vault
 
 
@@ -92,7 +92,7 @@ def test_a_vault_without_a_writer_key_only_opens(memory: World) -> None:
     reader = Vault(
         memory.config,
         memory.vault.store,
-        memory.vault._connect_token,
+        memory.vault._held.connect,
         pins=pins,
         writer=None,
         clock=memory.clock,
@@ -144,7 +144,7 @@ def test_sealing_with_rsa_needs_no_token(memory: World) -> None:
         raise CallerError("token.not-found", "There is no token.", hint="Plug it in.")
 
     vault = memory.another_vault()
-    vault._connect_token = no_token
+    vault._held.connect = no_token
     sealed = vault.seal("x", to=memory.ward, context=DIAGNOSIS)
     vault.seal_row({"a": "x"}, to=memory.ward, context=PATIENT)
     assert memory.opened(memory.asked((DIAGNOSIS, sealed)))[0].ok

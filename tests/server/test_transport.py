@@ -90,7 +90,7 @@ def test_a_closed_vault_leaves_no_transport_key(memory: World) -> None:
     memory.kim.release(request)
     token = vault.token
     assert token.objects == memory.vault.token.objects + 1
-    vault._token = None
+    vault._held._token = None
     vault._transport._token = lambda: token
     vault._transport.retire_all()
     assert token.objects == memory.vault.token.objects

@@ -13,6 +13,7 @@ from typing import Final, Protocol, Self
 
 from twinlock.agent.admin import GroupAdmin
 from twinlock.agent.answer import Answerer, OpenedLock
+from twinlock.agent.budget import Allowance
 from twinlock.agent.examine import (
     SESSION_LIFE,
     ExaminedRequest,
@@ -20,9 +21,8 @@ from twinlock.agent.examine import (
     examine,
     require_ways,
 )
-from twinlock.agent.factors import DeviceKey
 from twinlock.agent.follow import follow, require_present_keys
-from twinlock.agent.home import FileHome, StateHome
+from twinlock.agent.home import FileHome, StateHome, find_home
 from twinlock.agent.keys import GroupKeys
 from twinlock.agent.recovery_book import SeenNotice
 from twinlock.agent.state import (
@@ -38,7 +38,7 @@ from twinlock.core.context import Context
 from twinlock.core.enrolment import MemberKeys, unlock_any
 from twinlock.core.factors import Factor
 from twinlock.core.member_bundle import BundleRequest
-from twinlock.core.membership import AgentPlacement, Invitation, MemberCard, Policy
+from twinlock.core.membership import AgentPlacement, Invitation, MemberCard
 from twinlock.core.ports import Clock, Randomness
 from twinlock.core.primitives import sha256
 from twinlock.core.release import (
@@ -190,7 +190,7 @@ class Agent:
         return AgentStatus(
             self._state.counter,
             {g: self._state.ledger.within_hour(g, now) for g in policies},
-            {g: self._limit(policy) for g, policy in policies.items()},
+            {g: self._allowance.limit(policy) for g, policy in policies.items()},
         )
 
     @property
@@ -409,37 +409,17 @@ class Agent:
         now = self._clock()
         for group_id, count in counts.items():
             group = examined.groups[group_id].state
-            reason = self._reason_to_ask(group.policy, group.name, group_id, count, now)
-            if reason is None:
-                continue
-            if approve is None or not approve(examined, reason):
+            reason = self._allowance.reason_to_ask(group, count, now)
+            if reason is not None and not (approve and approve(examined, reason)):
                 raise CallerError(
                     "release.needs-approval",
                     f"This release needs the member's own decision: {reason}.",
                     hint="Look at what is asked, then approve it explicitly.",
                 )
 
-    def _reason_to_ask(
-        self, policy: Policy, name: str, group_id: bytes, count: int, now: int
-    ) -> str | None:
-        if not policy.allows_agent(self._placement):
-            raise CallerError(
-                "release.placement",
-                f"Group {name} allows no agent that runs here ({self._placement.value}).",
-                hint="Use the agent as a program or on its own origin.",
-            )
-        if policy.click_each:
-            return f"group {name} wants a click for every release"
-        limit = self._limit(policy)
-        used = self._state.ledger.within_hour(group_id, now)
-        if used + count > limit:
-            return f"{used + count} records of group {name} in an hour, budget {limit}"
-        return None
-
-    def _limit(self, policy: Policy) -> int:
-        if policy.budget_per_hour is None:
-            return self._budget
-        return min(self._budget, policy.budget_per_hour)
+    @property
+    def _allowance(self) -> Allowance:
+        return Allowance(self._placement, self._budget, self._state.ledger)
 
     def _sign(
         self, examined: ExaminedRequest, opened: Sequence[OpenedLock], keys: MemberKeys
@@ -513,13 +493,6 @@ class Agent:
                 "agent.locked", "This agent is locked.", hint="Unlock it again to go on."
             )
         return self._keys
-
-
-def find_home(factors: Iterable[Factor], home: str | Path | None) -> Path:
-    """Return the folder of a member's state: ``home``, else where the device key lies."""
-    if home is not None:
-        return Path(home)
-    return next((f.path.parent for f in factors if isinstance(f, DeviceKey)), Path())
 
 
 def _count_by_group(opened: Iterable[OpenedLock]) -> Counter[bytes]:

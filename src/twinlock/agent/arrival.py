@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from twinlock.agent.agent import Agent, find_home
-from twinlock.agent.home import MemoryHome, StateHome
+from twinlock.agent.agent import Agent
+from twinlock.agent.home import MemoryHome, StateHome, find_home
 from twinlock.agent.state import MemberState, save_state, state_path
 from twinlock.agent.ways import require_mine
 from twinlock.core.deployment import DeploymentCard

@@ -10,6 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from twinlock.core.membership import AgentPlacement, GroupState, Policy
+from twinlock.errors import CallerError
+
 HOUR: Final = 3600
 
 
@@ -45,3 +48,38 @@ class BudgetLedger:
             ours = self.spent.get(group_id, [])
             if sum(count for _, count in theirs) > sum(count for _, count in ours):
                 self.spent[group_id] = list(theirs)
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """What an agent at ``placement`` may release by itself: ``per_hour`` DEKs of each group."""
+
+    placement: AgentPlacement
+    per_hour: int
+    ledger: BudgetLedger
+
+    def limit(self, policy: Policy) -> int:
+        """Return the lower of the agent's own budget and the group's."""
+        if policy.budget_per_hour is None:
+            return self.per_hour
+        return min(self.per_hour, policy.budget_per_hour)
+
+    def reason_to_ask(self, group: GroupState, count: int, now: int) -> str | None:
+        """Return why the member has to decide about ``count`` records of a group, or None.
+
+        Raises CallerError ``release.placement`` where the group does not allow an agent at all.
+        """
+        policy = group.policy
+        if not policy.allows_agent(self.placement):
+            raise CallerError(
+                "release.placement",
+                f"Group {group.name} allows no agent that runs here ({self.placement.value}).",
+                hint="Use the agent as a program or on its own origin.",
+            )
+        if policy.click_each:
+            return f"group {group.name} wants a click for every release"
+        limit = self.limit(policy)
+        used = self.ledger.within_hour(group.group_id, now)
+        if used + count > limit:
+            return f"{used + count} records of group {group.name} in an hour, budget {limit}"
+        return None

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Protocol
 
+from twinlock.agent.factors import DeviceKey
 from twinlock.agent.state import LockedState, MemberState, decode_locked, load_state, save_state
 from twinlock.core.enrolment import MemberKeys
+from twinlock.core.factors import Factor
 from twinlock.files import locked, read_private, write_private
 
 _MAX_CHANGE: int = 64 << 20
@@ -132,3 +134,10 @@ class MemoryHome:
     def drop_staged(self) -> None:
         """See ``StateHome``."""
         self._next = None
+
+
+def find_home(factors: Iterable[Factor], home: str | Path | None) -> Path:
+    """Return the folder of a member's state: ``home``, else where the device key lies."""
+    if home is not None:
+        return Path(home)
+    return next((f.path.parent for f in factors if isinstance(f, DeviceKey)), Path())

@@ -7,7 +7,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from twinlock.agent.agent import Agent, find_home
+from twinlock.agent.agent import Agent
+from twinlock.agent.home import find_home
 from twinlock.agent.state import MemberState, save_state, state_path
 from twinlock.agent.ways import NewWay, check_ways, listed_for, own_list
 from twinlock.core.deployment import DeploymentCard

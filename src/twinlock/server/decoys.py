@@ -9,14 +9,11 @@ import os
 from collections.abc import Callable
 from typing import Any, Final
 
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
-
 from twinlock.core.enrolment import Enrolment, enrol
 from twinlock.core.factors import Parameters, Place
 from twinlock.core.factors.stretching import MIN_ITERATIONS, MIN_MEMORY_KIB, SALT_SIZE
 from twinlock.core.ports import Randomness
-from twinlock.core.primitives import Kem, hmac_sha256
+from twinlock.core.primitives import Kem, hkdf_expand, hmac_sha256
 from twinlock.core.scram import keys as scram_keys
 from twinlock.core.secret import Secret
 from twinlock.errors import CallerError
@@ -117,7 +114,7 @@ class Decoys:
         def draw(count: int) -> bytes:
             nonlocal taken
             taken += 1
-            return HKDFExpand(hashes.SHA256(), count, b"%d" % taken).derive(key)
+            return hkdf_expand(key, b"%d" % taken, count)
 
         return draw
 

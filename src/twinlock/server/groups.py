@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -156,7 +156,7 @@ class GroupBook:
         self._look_again()
 
     def bundle(
-        self, member_id: bytes, since: dict[bytes, int], statements: list[Statement]
+        self, member_id: bytes, since: dict[bytes, int], statements: Sequence[Statement]
     ) -> GroupBundle:
         """Return what a member needs to follow its groups.
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Final, Self
@@ -22,8 +20,8 @@ from twinlock.core.proposal import Proposal, decode_proposal
 from twinlock.core.request import Hello, RequestBundle, decode_hello
 from twinlock.core.sealing import Sealer
 from twinlock.core.secret import Secret
-from twinlock.core.statements import Directory, Statement
-from twinlock.errors import CallerError, DataError, EnvError
+from twinlock.core.statements import Directory
+from twinlock.errors import CallerError, DataError
 from twinlock.files import whole_file
 from twinlock.server import log
 from twinlock.server.attempts import SignIns
@@ -49,13 +47,11 @@ from twinlock.server.records import (
 )
 from twinlock.server.requests import Asked, Desk, Request
 from twinlock.server.sealing import Sealing, To, content_bytes
-from twinlock.server.setup import connect_token, load_directory, read_writer_key
+from twinlock.server.setup import connect_token, read_writer_key
+from twinlock.server.token_side import TokenSide
 from twinlock.server.transport import TransportKeys
 from twinlock.server.verifiers import VerifierLocks
 from twinlock.store.sql import SqlStore
-
-DIRECTORY_LIFE: Final = 60
-"""Seconds for which the token directory counts before it is read again."""
 
 _CHUNK: Final = 1 << 16
 
@@ -79,55 +75,40 @@ class Vault:
     ) -> None:
         self._config = config
         self._store = store
-        self._connect_token = connect_token
         self._clock = clock
         self._randomness = randomness
-        self._token: Token | None = None
-        self._directory: Directory | None = None
-        self._statements: list[Statement] = []
-        self._read_at = 0
-        self._lock, self._memory = threading.RLock(), ReadMemory()
-        self._groups = GroupBook(config.deployment_id, store, pins, lambda: self.directory)
-        self._transport = TransportKeys(
-            config.deployment_id, lambda: self.token, lambda: self.directory, clock
-        )
-        self._auditor = Auditor(
-            config.deployment_id, store, lambda: self.token, lambda: self.directory, clock
-        )
+        self._memory = ReadMemory()
+        self._held = held = TokenSide(config, store, connect_token, clock)
+        named = config.deployment_id
+        self._groups = GroupBook(named, store, pins, held.directory)
+        self._transport = TransportKeys(named, held.token, held.directory, clock)
+        self._auditor = Auditor(named, store, held.token, held.directory, clock)
         self._ceremony = Ceremony(
-            self._states, lambda: self.token, self._auditor, self._transport.forget, clock
+            self._states, held.token, self._auditor, self._transport.forget, clock
         )
         self._hardening = Hardening(
-            config.hardening,
-            store,
-            lambda: self.token,
-            lambda: (self.directory, self._statements),
-            clock,
+            config.hardening, store, held.token, held.directory_with_statements, clock
         )
         self._sign_ins = SignIns(config.sign_in, store, clock)
-        self._verifiers = VerifierLocks(
-            config.deployment_id, lambda: self.token, lambda: self.directory
-        )
+        self._verifiers = VerifierLocks(named, held.token, held.directory)
         self._decoys = Decoys(
-            config.deployment_id,
+            named,
             store,
             lambda account: self._hardening.offer(account).kid,
             lambda: config.agent_host,
         )
         self._members = Members(
-            config.deployment_id,
+            named,
             store,
             self._groups,
-            lambda: self.token,
-            lambda: (self.directory.identity.public, self._statements),
+            held.token,
+            held.identity_with_statements,
             self._verifiers,
             self._decoys,
             clock,
         )
         self._legacy_data: LegacyData | None = None
-        self._sealing = Sealing(
-            config, store, writer, lambda: self.token, lambda: self.directory, randomness
-        )
+        self._sealing = Sealing(config, store, writer, held.token, held.directory, randomness)
 
     @classmethod
     def connect(cls, config: str | Path | Config) -> Self:
@@ -154,14 +135,7 @@ class Vault:
 
     def close(self) -> None:
         """Destroy this process's transport keys, log out of the token, close the store."""
-        with self._lock:
-            if self._token is not None:
-                # A token that is out of reach has lost the session, and its keys with it.
-                with suppress(EnvError):
-                    self._transport.retire_all()
-                with suppress(EnvError):
-                    self._token.close()
-                self._token = None
+        self._held.close(self._transport.retire_all)
         self._store.close()
 
     # --- parts -------------------------------------------------------------------------------
@@ -184,44 +158,16 @@ class Vault:
     @property
     def token(self) -> Token:
         """The token, connected and with the directory's keys loaded."""
-        with self._lock:
-            if self._token is None:
-                token = self._connect_token()
-                try:
-                    token.load_keys(entry.key for entry in self.directory.entries)
-                except BaseException:
-                    token.close()
-                    raise
-                self._token = token
-            return self._token
+        return self._held.token()
 
     @property
     def directory(self) -> Directory:
         """The verified token directory, read again every minute: keys may be added meanwhile."""
-        with self._lock:
-            now, known = self._clock(), self._directory
-            if known is None or not self._read_at <= now < self._read_at + DIRECTORY_LIFE:
-                self._statements, known = load_directory(self._store, self._config, now)
-                self._hold_new_keys(known)
-                self._directory, self._read_at = known, now
-            return known
-
-    def _hold_new_keys(self, directory: Directory) -> None:
-        held = set() if self._directory is None else {e.key for e in self._directory.entries}
-        new = [entry.key for entry in directory.entries if entry.key not in held]
-        if self._token is not None and new:
-            self._token.load_keys(new)
-
-    def _know_wrapping_keys(self, kids: Iterable[bytes]) -> None:
-        """Have the directory read again if a record names a key that was made since."""
-        if not {entry.key.kid for entry in self.directory.entries}.issuperset(kids):
-            self.read_directory_again()
-            _ = self.directory
+        return self._held.directory()
 
     def read_directory_again(self) -> None:
         """Have the directory read at its next use: it was just changed here."""
-        with self._lock:
-            self._read_at = -DIRECTORY_LIFE
+        self._held.read_again()
 
     @property
     def auditor(self) -> Auditor:
@@ -286,9 +232,8 @@ class Vault:
     def group_bundle(self, hello: bytes) -> bytes:
         """Return what the agent that said ``hello`` needs to follow its groups."""
         said = decode_hello(hello)
-        _ = self.directory
         since = {head.group_id: head.seq for head in said.heads}
-        return self._groups.bundle(said.member_id, since, self._statements).encode()
+        return self._groups.bundle(said.member_id, since, self._held.statements()).encode()
 
     # --- sealing -----------------------------------------------------------------------------
 
@@ -416,7 +361,7 @@ class Vault:
             except DataError as error:
                 log.record_refused(context, error)
                 asked.append(Asked(context, None, error))
-        self._know_wrapping_keys(a.record.head.header.wrapping_kid for a in asked if a.record)
+        self._held.know(a.record.head.header.wrapping_kid for a in asked if a.record)
         return Request(self._desk(), asked, purpose)
 
     def open(self, request: Request, release: Release | bytes) -> list[Opened]:
@@ -436,7 +381,7 @@ class Vault:
             source,
             deployment_id=self._config.deployment_id,
             states=self._states,
-            token=lambda: self.token,
+            token=self._held.token,
             wrapping_keys=lambda: self.directory.wrapping_keys,
             auditor=self._auditor,
         )
@@ -550,5 +495,5 @@ class Vault:
         news = tuple(self._groups.news(group_id, since) for group_id in sorted(groups))
         keys = self._groups.sealed_keys(hello.member_id, groups)
         return RequestBundle(
-            raw, statement, tuple(self._statements), news, keys, self._auditor.head()
+            raw, statement, tuple(self._held.statements()), news, keys, self._auditor.head()
         )
