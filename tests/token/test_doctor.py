@@ -91,7 +91,7 @@ def test_doctor_leaves_nothing_behind(rig: Rig, deep: bool) -> None:
     report = examine(rig.token, deep=deep)
     assert rig.count_objects() == before
     persistent = [probe for probe in report.probes if "persistent" in probe.name]
-    assert len(persistent) == (4 if deep else 0)
+    assert len(persistent) == (5 if deep else 0)
     assert all(probe.held for probe in persistent)
 
 

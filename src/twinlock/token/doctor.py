@@ -26,6 +26,7 @@ GRADE_A: Final = "grade A"
 NARROW: Final = "wrapping keys that answer one mechanism"
 INFORMATION: Final = "choosing a profile"
 HARDENING: Final = "hardening passwords"
+VERIFIERS: Final = "keeping SCRAM verifiers"
 PERSISTENT: Final = "making persistent keys"
 SUITE_NAMES: Final = {
     OuterSuite.RSA_OAEP_SHA1: "rsa-oaep-sha1",
@@ -104,6 +105,13 @@ PROBES: Final = (
         "the hardening key does not sign",
         HARDENING,
         probes.hardening_key_signs_nothing,
+        refusal=True,
+    ),
+    ProbeSpec("AES-GCM with a nonce of the server's", VERIFIERS, probes.verifiers),
+    ProbeSpec(
+        "the verifier key does not wrap",
+        VERIFIERS,
+        probes.verifier_key_wraps_nothing,
         refusal=True,
     ),
 )
@@ -206,6 +214,13 @@ _GUARANTEES: Final = (
             "the hardening key does not sign",
         ),
     ),
+    (
+        "SCRAM verifiers can be locked by the token",
+        (
+            "AES-GCM with a nonce of the server's",
+            "the verifier key does not wrap",
+        ),
+    ),
 )
 
 
@@ -228,6 +243,7 @@ def _persistent_kinds(token: Pkcs11Token) -> list[tuple[KeyRole, OuterSuite | No
     return [
         (KeyRole.IDENTITY, None),
         (KeyRole.HARDENING, None),
+        (KeyRole.VERIFIER, None),
         (KeyRole.WRAPPING, token.rsa_oaep_suite),
         (KeyRole.WRAPPING, OuterSuite.TOKEN_AES),
     ]

@@ -70,6 +70,10 @@ class Lab:
         attributes = self._as_session(KeyRole.WRAPPING, OuterSuite.TOKEN_AES)
         return self.generate_aes({Cka.VALUE_LEN: 32, **attributes})
 
+    def verifier_key(self) -> int:
+        """A verifier key as a session object."""
+        return self.generate_aes({Cka.VALUE_LEN: 32, **self._as_session(KeyRole.VERIFIER, None)})
+
     def signing_pair(self) -> tuple[int, int]:
         """A signing key pair; returns the public and the private handle."""
         public: Attributes = {
@@ -94,6 +98,12 @@ class Lab:
     def generate_aes(self, attributes: Attributes) -> int:
         """C_GenerateKey of an AES key."""
         return self.calls.generate_key(AES_KEY_GEN, Template(attributes))
+
+    def readable_aes(self) -> int:
+        """A session key that may leave the token, if anything wraps it."""
+        return self.generate_aes(
+            {Cka.VALUE_LEN: 32, Cka.TOKEN: False, Cka.SENSITIVE: False, Cka.EXTRACTABLE: True}
+        )
 
     def aes_key(self, value: bytes, *usages: Cka) -> int:
         """A session key of a known value; where creating is refused, through the transport key."""

@@ -30,6 +30,7 @@ from twinlock.token.policy import secret_key
 from twinlock.token.returns import CallError, refuses_data
 from twinlock.token.spki import p256_spki
 from twinlock.token.structures import AES_KEY_WRAP, RSA_OAEP, FixedMechanism, Template
+from twinlock.token.verifiers import lock_verifier, unlock_verifier
 
 _AAD: Final = b"twinlock doctor"
 _NONCE: Final = bytes(range(12))
@@ -124,6 +125,25 @@ def hardening_key_signs_nothing(lab: Lab) -> str:
     """The hardening key, made to derive, does not sign."""
     _, private = lab.hardening_pair()
     return _refuses(lambda: sign_with(lab.calls, private, _AAD), "the hardening key also signs")
+
+
+def verifiers(lab: Lab) -> str:
+    """A verifier key locks with a nonce of software's, unlocks, and refuses other bindings."""
+    key, secret = lab.verifier_key(), Secret(_PLAINTEXT)
+    sealed = lock_verifier(lab.calls, key, secret, _AAD, os.urandom)
+    if unlock_verifier(lab.calls, key, sealed, _AAD, lab.profile) != secret:
+        raise NotHeldError("what comes out is not what went in")
+    try:
+        unlock_verifier(lab.calls, key, sealed, _AAD + b"x", lab.profile)
+    except DataError:
+        return "AES-GCM with a given nonce; another account's binding is refused"
+    raise NotHeldError("a verifier opens under another account's binding")
+
+
+def verifier_key_wraps_nothing(lab: Lab) -> str:
+    """The verifier key, made for GCM, wraps no key."""
+    key, other = lab.verifier_key(), lab.readable_aes()
+    return _refuses(lambda: lab.calls.wrap(AES_KEY_WRAP, key, other), "the verifier key also wraps")
 
 
 def oaep_decrypt(oaep_hash: str) -> Callable[[Lab], str]:
