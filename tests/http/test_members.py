@@ -38,9 +38,9 @@ from twinlock.core.member_bundle import decode_member_bundle
 from twinlock.core.member_change import Login
 from twinlock.core.secret import Secret
 from twinlock.errors import TwinlockError
+from twinlock.integrations.async_member_client import AsyncMemberService
 from twinlock.integrations.http_client import AgentAuth
 from twinlock.integrations.member_client import (
-    AsyncMemberService,
     MemberService,
     arrive_online,
     finish_online,
@@ -262,6 +262,7 @@ def registered(ward: Ward, client: Any, browser: SoftwareBrowser) -> None:
     way = NewWay([ward.password(service)])
     login = Login("passkey", decoded(said["login"]))
     kim(ward).ways.enrol(way, logins=[login], send=service.change)
+    follow_online(service, kim(ward))
     client.cookies.clear()
 
 

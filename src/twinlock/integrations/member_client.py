@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import anyio.to_thread
 import httpx
 
 from twinlock.agent.agent import Agent
@@ -29,9 +29,11 @@ from twinlock.core.factors import Factor
 from twinlock.core.hardening.offer import HardeningOffer
 from twinlock.core.membership import AgentPlacement
 from twinlock.core.ports import Clock
+from twinlock.core.scram.exchange import ChannelBinding
 from twinlock.core.secret import Secret
 from twinlock.core.statements import Statement
 from twinlock.errors import CallerError
+from twinlock.integrations.channel_binding import end_point_binding
 from twinlock.integrations.member_answers import ServiceRefusedError, encoded
 from twinlock.integrations.member_posts import Posts, checked_url
 
@@ -122,6 +124,18 @@ class MemberService:
         self.signed_in = self._posts.post("login", asked).all()
         return self.signed_in
 
+    def binding(self) -> ChannelBinding | None:
+        """Return what an exchange is bound to: the server's certificate; None without TLS.
+
+        For ``Scram.sign_in(..., binding=...)``, where the application binds. All later answers must
+        come from the same certificate. Raises ``scram.certificate`` too.
+        """
+        # Refused by a deployment without passwords, but by the same server.
+        with suppress(ServiceRefusedError):
+            self.offer()
+        certificate = self._posts.bind()
+        return None if certificate is None else end_point_binding(certificate)
+
     def first(self, client_first: str) -> str:
         """See ``ScramService``."""
         said = self._posts.post("scram/first", {"message": client_first})
@@ -210,45 +224,3 @@ def finish_online(
             hint="Have the server accept the change, then finish with a bundle of afterwards.",
         ) from error
     return finish_revocation(kept, factors, bundle, clock=clock)
-
-
-class AsyncMemberService:
-    """``MemberService`` for programs that await, in threads; ``sync`` is for factors to use."""
-
-    def __init__(self, url: str, account: str, *, client: httpx.Client | None = None) -> None:
-        self.sync = MemberService(url, account, client=client)
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await anyio.to_thread.run_sync(self.sync.close)
-
-    async def arrive(
-        self,
-        factors: Sequence[Factor],
-        *,
-        deployment: DeploymentCard,
-        clock: Clock = lambda: int(time.time()),
-    ) -> Arrived:
-        """See ``arrive_online``."""
-        return await anyio.to_thread.run_sync(
-            lambda: arrive_online(self.sync, factors, deployment=deployment, clock=clock)
-        )
-
-    async def follow(self, agent: Agent) -> None:
-        """See ``follow_online``."""
-        await anyio.to_thread.run_sync(follow_online, self.sync, agent)
-
-    async def change(self, change: bytes) -> None:
-        """See ``MemberService.change``."""
-        await anyio.to_thread.run_sync(self.sync.change, change)
-
-    async def log_in(self, secret: Secret) -> dict[str, Any]:
-        """See ``MemberService.log_in``."""
-        return await anyio.to_thread.run_sync(self.sync.log_in, secret)

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import httpx
 
-from twinlock.errors import CallerError, EnvError
+from twinlock.errors import CallerError, DataError, EnvError
 from twinlock.integrations.member_answers import Answer, unreadable
 
 MAX_ANSWER: Final = 96 << 20
@@ -23,6 +23,8 @@ class Posts:
     def __init__(self, base: httpx.URL, client: httpx.Client | None) -> None:
         self._base = base
         self._own = client is None
+        self._certificate: bytes | None = None
+        self._is_bound = False
         self.client = httpx.Client(timeout=_TIMEOUT) if client is None else client
 
     def close(self) -> None:
@@ -39,6 +41,7 @@ class Posts:
         try:
             response = self.client.send(asked, stream=True, follow_redirects=False)
             try:
+                self._meet(_certificate_of(response))
                 found = _read(response)
             finally:
                 response.close()
@@ -53,6 +56,24 @@ class Posts:
             raise unreadable("it cannot be read as HTTP") from error
         media_type = response.headers.get("content-type", "").partition(";")[0].strip().lower()
         return Answer.of(response.status_code, media_type, found)
+
+    def bind(self) -> bytes | None:
+        """Return the certificate of the server that answered last, as DER; None without TLS.
+
+        From now on every answer must come from it. Raises DataError ``member-service.certificate``
+        then.
+        """
+        self._is_bound = True
+        return self._certificate
+
+    def _meet(self, certificate: bytes | None) -> None:
+        if self._is_bound and certificate != self._certificate:
+            raise DataError(
+                "member-service.certificate",
+                "The server has another certificate than a moment ago.",
+                hint="Sign in again. If it happens again, something is between you and it.",
+            )
+        self._certificate = certificate
 
 
 def checked_url(url: str) -> httpx.URL:
@@ -73,6 +94,13 @@ def _is_here(host: str) -> bool:
     with suppress(ValueError):
         return ipaddress.ip_address(host).is_loopback
     return False
+
+
+def _certificate_of(response: httpx.Response) -> bytes | None:
+    stream = response.extensions.get("network_stream")
+    tls = None if stream is None else stream.get_extra_info("ssl_object")
+    found: bytes | None = None if tls is None else tls.getpeercert(True)
+    return found
 
 
 def _read(response: httpx.Response) -> bytes:
