@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+from collections.abc import Mapping
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from tests.http.clinic import Clinic, Talk, client_for, code
 from twinlock import CallerError, DataError, EnvError
 from twinlock.errors import TwinlockError
 from twinlock.integrations.asgi import problems
+from twinlock.integrations.asgi.member_problems import MEMBER_CODES
 from twinlock.integrations.fastapi import Releases, releases
 
 ROOT = Path(__file__).parents[2]
@@ -127,12 +129,18 @@ def test_no_secret_and_no_stack_is_in_any_body_or_log(
         assert secret not in everything
 
 
-def test_every_code_that_is_told_is_raised_somewhere_and_documented() -> None:
+@pytest.mark.parametrize(
+    ("heading", "codes"), [("Errors", problems.CODES), ("Members: sign in, ways in", MEMBER_CODES)]
+)
+def test_every_code_that_is_told_is_raised_somewhere_and_documented(
+    heading: str, codes: Mapping[str, problems.Told]
+) -> None:
     raised = {found.code for found in list_errors.raised(ROOT / "src" / "twinlock")}
-    assert set(problems.CODES) <= raised
+    assert set(codes) <= raised
     page = (ROOT / "docs" / "http.md").read_text(encoding="utf-8")
-    rows = re.findall(r"^\| `([a-z.-]+)` \| (\d{3}) \| (yes|no) \|", page, re.MULTILINE)
-    told = {(c, str(t.status), "yes" if t.retryable else "no") for c, t in problems.CODES.items()}
+    section = page.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| `([a-z.-]+)` \| (\d{3}) \| (yes|no) \|", section, re.MULTILINE)
+    told = {(c, str(t.status), "yes" if t.retryable else "no") for c, t in codes.items()}
     assert set(rows) == told
 
 
