@@ -7,6 +7,7 @@ import contextlib
 import secrets
 import socket
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -16,6 +17,7 @@ from typing import Annotated, Any
 import uvicorn
 from fastapi import Depends, FastAPI, Request
 from fastapi.responses import HTMLResponse, Response
+from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp
 
 from twinlock import Context
@@ -24,10 +26,12 @@ from twinlock.agent.factors import DeviceKey, Passphrase
 from twinlock.agent.member import create_member
 from twinlock.core.membership import Policy
 from twinlock.integrations.agent_site import AgentSite
+from twinlock.integrations.asgi import MemberRoutes, SignedIn
 from twinlock.integrations.fastapi import Releases, TwinlockMiddleware, releases
 from twinlock.server.groups import Group
+from twinlock.server.passkeys import PasskeyLogin
 from twinlock.server.records import Stored
-from twinlock.server.setup import deployment_card
+from twinlock.server.setup import add_hardening_key, deployment_card
 from twinlock.testing import memory_vault
 from twinlock.testing.deployment import MemoryDeployment
 
@@ -64,8 +68,10 @@ def running_clinic(built: Path) -> Iterator[Clinic]:
             made.founding.folder / "weber.member",
             [],
         )
+        add_hardening_key(made.vault.store, made.token, made.config, now=int(time.time()))
         weber = _member(made, clinic)
-        site = AgentSite(built, origins=[clinic.app], title="Clinic agent")
+        card = deployment_card(made.config)
+        site = AgentSite(built, origins=[clinic.app], title="Clinic agent", deployment=card)
         application = _application(made, weber, clinic, (built / "client.js").read_bytes())
         with _served([application, site], sockets):
             yield clinic
@@ -140,12 +146,48 @@ def _application(made: MemoryDeployment, weber: Agent, clinic: Clinic, client: b
         clinic.letters.append(f"{text}: {release.loaded[0].text().reveal()}")
         return clinic.letters[-1]
 
+    _add_signing_in(app, made, weber, clinic)
     return TwinlockMiddleware(
         app,
         vault=made.vault,
         session=lambda connection: connection.cookies.get(COOKIE),
         member=lambda _: weber.member_id,
     )
+
+
+def _add_signing_in(app: FastAPI, made: MemoryDeployment, weber: Agent, clinic: Clinic) -> None:
+    """Every visitor has a session cookie. It is signed in by the member routes, or by a request
+    that stands for the application's own login form."""
+    sessions: set[str] = set()
+
+    def welcome(who: SignedIn) -> dict[str, str]:
+        sessions.add(who.connection.cookies[COOKIE])
+        return {"name": who.name}
+
+    def signed_in(connection: HTTPConnection) -> bytes | None:
+        return weber.member_id if connection.cookies.get(COOKIE) in sessions else None
+
+    passkeys = PasskeyLogin(
+        audience=clinic.app, agent_origin=clinic.agent, unknown=made.vault.stranger_secret
+    )
+    routes = MemberRoutes(
+        made.vault, on_sign_in=welcome, member=signed_in, scram=True, passkeys=passkeys
+    )
+    app.mount("/twinlock/member", routes)
+
+    @app.post("/sign-in-by-form")
+    def sign_in_by_form(request: Request) -> Response:
+        sessions.add(request.cookies[COOKIE])
+        return Response(status_code=204)
+
+    @app.get("/sign-out")
+    def sign_out(request: Request) -> Response:
+        sessions.discard(request.cookies.get(COOKIE, ""))
+        return Response(status_code=204)
+
+    @app.get("/me")
+    def me(request: Request) -> str | None:
+        return None if signed_in(request) is None else "weber"
 
 
 _PAGE = """<!doctype html><html lang="en"><title>Clinic</title><h1>Clinic</h1>
@@ -155,7 +197,8 @@ _SCRIPT = """
 import * as library from "/client.js";
 window.library = library;
 window.states = [];
-window.twinlock = library.createTwinlock({ agentUrl: "AGENT/", patience: 30_000 });
+const options = { agentUrl: "AGENT/", patience: 30_000, member: "/twinlock/member/" };
+window.twinlock = library.createTwinlock(options);
 twinlock.addEventListener("statechange", () => states.push(twinlock.state));
 library.defineBanner(twinlock);
 window.get = async (path, init) => (await twinlock.fetch(path, init)).json();

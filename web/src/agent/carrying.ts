@@ -61,8 +61,9 @@ export interface Carried {
   /** All of a member's enrolments, for what the member signed. */
   everything: { takes: { request: Uint8Array }; tells: { bundle: Uint8Array } };
   /** What a new passkey has to sign; `audience` is the origin of the page that carries. */
-  register: { takes: object; tells: { nonce: Uint8Array; exclude: readonly Uint8Array[] } };
-  registered: { takes: Registration; tells: object };
+  register: { takes: { name: string }; tells: { nonce: Uint8Array; exclude: readonly Uint8Array[] } };
+  /** What the server wants to find in the member's next change. */
+  registered: { takes: Registration; tells: { login: Uint8Array } };
   /** A member's signed change of its ways in. */
   change: { takes: { change: Uint8Array }; tells: object };
 }
@@ -78,7 +79,7 @@ export const WANTS: Readonly<Record<WantName, Fields>> = {
   "scram-final": { message: isText(MOST_SCRAM) },
   bundle: { name: isText(MOST_NAME), kinds: isListOf(isText(40), 8) },
   everything: { request: isBytes(1, MOST_SCRAM) },
-  register: {},
+  register: { name: isText(MOST_NAME) },
   registered: {
     rawId: isCredentialId,
     attachment: isAttachment,
@@ -97,7 +98,7 @@ export const TELLS: Readonly<Record<WantName, Fields>> = {
   bundle: { bundle: isBytes(1, MOST_BUNDLE) },
   everything: { bundle: isBytes(1, MOST_BUNDLE) },
   register: { nonce: NONCE, exclude: isCredentialList },
-  registered: {},
+  registered: { login: isBytes(1, MOST_CLIENT_DATA) },
   change: {},
 };
 

@@ -9,12 +9,12 @@ import type { NextState, MemberShown, Secrets } from "./types.ts";
 /** A way in that the member asked for. `insteadOf`: the id of the one that it changes. */
 export type NewWay = { readonly label: string; readonly insteadOf: string | null } & (
   | { readonly make: "passkey" }
-  | { readonly make: "secrets"; readonly secrets: Secrets }
+  | { readonly make: "secrets"; readonly kinds: readonly string[]; readonly secrets: Secrets }
 );
 
 /**
- * Make a way in with the application's page in between: a passkey is registered there first, so that
- * nothing changed where that fails. `present` opens one that counts already.
+ * Make a way in with the application's page in between. The server looks at a new passkey first, and says
+ * what the member has to sign of it. `present` opens one that counts already.
  */
 export async function enrolWay(
   engine: WorkerEngine,
@@ -24,13 +24,13 @@ export async function enrolWay(
   way: NewWay,
 ): Promise<NextState> {
   const { label, insteadOf } = way;
-  if (way.make === "secrets") return engine.enrol(present, { secrets: way.secrets, label, insteadOf });
+  if (way.make === "secrets") return engine.enrol(present, { kinds: way.kinds, secrets: way.secrets, label, insteadOf, login: null });
   const { origin } = carriers;
-  const { nonce, exclude } = await carriers.fetch<"register">({ want: "register" });
+  const { nonce, exclude } = await carriers.fetch<"register">({ want: "register", name: member.name });
   if (origin === null || origin !== carriers.origin) {
     throw new Failure("agent.page-silent", "Another page came to the front meanwhile.", "Try again.");
   }
   const made = await makePasskey(member, exclude, { origin, nonce });
-  await carriers.fetch<"registered">({ want: "registered", ...made.registration });
-  return engine.enrol(present, { secrets: { passkey: made.answer }, label, insteadOf });
+  const { login } = await carriers.fetch<"registered">({ want: "registered", ...made.registration });
+  return engine.enrol(present, { kinds: ["passkey"], secrets: { passkey: made.answer }, label, insteadOf, login });
 }

@@ -72,9 +72,14 @@ export function drawRecoveryCode(): Promise<string> {
 export async function enrol(agent: Agent, present: Secrets, way: WayAsked, outside: Outside): Promise<void> {
   const insteadOf = way.insteadOf === null ? null : fromHex(way.insteadOf);
   const opening = await presentFactors(present, agent.name, outside);
-  const factors = await presentFactors(way.secrets, agent.name, outside);
+  const given = await presentFactors(way.secrets, agent.name, outside);
+  const factors = way.kinds.flatMap((kind) => given.find((factor) => factor.kind === kind) ?? []);
+  if (factors.length !== way.kinds.length || factors.length !== given.length) {
+    throw new Failure("factor.set", "Something of the new way in is missing.", "Give all that it consists of.");
+  }
+  const logins = way.login === null ? [] : [["passkey", copy(way.login)] as const];
   const prepare = (inside: Inside): Promise<PreparedChange> =>
-    prepareEnrolment(inside, opening, { factors, label: way.label }, { insteadOf });
+    prepareEnrolment(inside, opening, { factors, label: way.label, logins }, { insteadOf });
   await change(agent, prepare, outside);
 }
 

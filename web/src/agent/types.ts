@@ -40,11 +40,14 @@ export interface NextState {
   readonly state: Uint8Array;
 }
 
-/** A way in to be made. `insteadOf`: the id of the one that it takes the place of, in hexadecimal. */
+/** A way in to be made of exactly these kinds. `insteadOf`: the id of the one that it takes the place of, in hexadecimal. */
 export interface WayAsked {
+  readonly kinds: readonly string[];
   readonly secrets: Secrets;
   readonly label: string;
   readonly insteadOf: string | null;
+  /** What the server is to compare sign-ins by this passkey with. */
+  readonly login: Uint8Array | null;
 }
 
 /** The unlocked agent, as it answers applications. Each call may fail with a `Failure`. */

@@ -29,7 +29,8 @@ const VIEWS = ["broken", "elsewhere", "unlock", "open"] as const;
 const CHECK_EVERY = 5_000;
 const COUNT_EVERY = 30_000;
 
-type View = (typeof VIEWS)[number];
+/** While it is `starting`, nothing is shown yet. */
+type View = (typeof VIEWS)[number] | "starting";
 
 class AgentWindow {
   readonly #store = new Store();
@@ -48,7 +49,7 @@ class AgentWindow {
   #desk: Desk | null = null;
   #member: MemberShown | null = null;
   #kept: Kept | null = null;
-  #view: View = "unlock";
+  #view: View = "starting";
 
   constructor(origins: ReadonlySet<string>, minutes: number) {
     const send = (relay: string, answer: Answer): void => this.#send(relay, answer);
@@ -73,7 +74,8 @@ class AgentWindow {
     this.#ways = new WaysCard({
       enrol: async (present, way) => {
         const { secrets } = await this.#completed(present, null);
-        await this.#changed(await enrolWay(this.#engine, this.#carriers, this.#member!, secrets, way));
+        const asked = way.make === "secrets" ? { ...way, ...(await this.#completed(way, null)) } : way;
+        await this.#changed(await enrolWay(this.#engine, this.#carriers, this.#member!, secrets, asked));
       },
       drop: async (way) => this.#changed(await this.#engine.drop(way)),
       recoveryCode: () => this.#engine.recoveryCode(),
@@ -160,10 +162,13 @@ class AgentWindow {
   }
 
   async #toUnlock(said = ""): Promise<void> {
-    this.#show("unlock");
+    this.#show("starting");
     try {
       this.#kept = await this.#store.load();
-      this.#form.show(this.#kept, this.#kept === null ? [] : await this.#engine.look(this.#kept.state), said);
+      const ways = this.#kept === null ? [] : await this.#engine.look(this.#kept.state);
+      if (this.#view !== "starting") return;
+      this.#show("unlock");
+      this.#form.show(this.#kept, ways, said);
     } catch (error) {
       this.#broken(asFailure(error));
     }
@@ -242,7 +247,7 @@ class AgentWindow {
 
   #hear(data: unknown): void {
     const message = readChannelled(data);
-    if (message?.to === "all" && this.#view === "unlock") void this.#standByIfTaken();
+    if (message?.to === "all" && ["starting", "unlock"].includes(this.#view)) void this.#standByIfTaken();
     if (message?.to !== "holder") return;
     if ("news" in message) {
       if (message.news === "step-down") return void (this.#desk !== null && this.#lock("Another window of the agent took over."));

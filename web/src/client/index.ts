@@ -117,12 +117,12 @@ export class Twinlock extends EventTarget {
     // Opened before anything is awaited: later the browser would not take it for the click's.
     if (this.#waits.status === null || this.#waits.status === "no-agent") this.openAgent();
     try {
-      const { nonce, allow } = await routes.beginSignIn(name, signal);
+      const { session, nonce, allow } = await routes.beginSignIn(name, signal);
       const limit = AbortSignal.any([signal, AbortSignal.timeout(this.#patience)]);
       while ((await this.status(limit)) === "no-agent") await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY));
       const assertion = await this.#bridge.signIn(nonce, allow, signal, this.#patience);
       if (assertion === null) return new Response(null, { status: 204 });
-      return await routes.finishSignIn(assertion, signal);
+      return await routes.finishSignIn(session, assertion, signal);
     } catch (error) {
       if (error instanceof TwinlockError && error.code === "agent.refused") this.#waits.refused(true);
       throw error;

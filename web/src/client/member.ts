@@ -1,4 +1,4 @@
-// The application's routes for its members' ways in (docs/browser-agent.md, "For ways in"): all of this
+// The application's routes for its members' ways in (docs/http.md): all of this
 // wire is here. JSON both ways, bytes as base64url without padding. Nothing is believed on this side: the
 // agent checks what matters.
 
@@ -11,6 +11,8 @@ type Json = Readonly<Record<string, unknown>>;
 
 /** What a server wants an assertion to sign, and the passkeys that it knows. */
 export interface SignInAsked {
+  /** The server's name for this ceremony. */
+  readonly session: string;
   readonly nonce: Uint8Array;
   readonly allow: readonly Uint8Array[];
 }
@@ -19,6 +21,9 @@ export interface SignInAsked {
 export class MemberRoutes {
   readonly #base: URL;
   readonly #fetch: typeof fetch;
+  /** The server's names for the exchange and the registration that are under way. */
+  #exchange = "";
+  #registration = "";
 
   constructor(base: URL, plainFetch: typeof fetch) {
     this.#base = base;
@@ -27,45 +32,54 @@ export class MemberRoutes {
 
   /** Begin to sign in; `name` is the member's, where the page knows it. */
   async beginSignIn(name: string | null, signal: AbortSignal): Promise<SignInAsked> {
-    const { nonce, allow } = await this.#post("sign-in/begin", { name }, signal);
-    return { nonce: bytes(nonce), allow: credentialIds(allow) };
+    const { session, nonce, allow } = await this.#post("sign-in/begin", { name }, signal);
+    return { session: text(session), nonce: bytes(nonce), allow: credentialIds(allow) };
   }
 
   /** Finish with what the passkey signed; returns the application's answer as it is. */
-  async finishSignIn(assertion: Assertion, signal: AbortSignal): Promise<Response> {
-    return this.#answer("sign-in/finish", assertionJson(assertion), signal);
+  async finishSignIn(session: string, assertion: Assertion, signal: AbortSignal): Promise<Response> {
+    return this.#answer("sign-in/finish", { session, response: assertionJson(assertion) }, signal);
   }
 
   /** Fetch what the agent wants. Fails with a `TwinlockError`. */
   async carry(want: Want, signal: AbortSignal): Promise<Told<WantName>> {
     switch (want.want) {
       case "offer": {
-        const { kid, statements } = await this.#post("offer", { account: want.account }, signal);
-        return { kid: bytes(kid), statements: list(statements).map(statementPair) };
+        const { kid, directory } = await this.#post("offer", { account: want.account }, signal);
+        return { kid: bytes(kid), statements: list(directory).map(statementPair) };
       }
       case "evaluate": {
-        const points = [want.first, want.second].map(toBase64url);
-        const body = { account: want.account, kid: toBase64url(want.kid), points };
-        const [first, second] = list((await this.#post("evaluate", body, signal))["coordinates"]);
+        const points = { first: toBase64url(want.first), second: toBase64url(want.second) };
+        const body = { account: want.account, kid: toBase64url(want.kid), ...points };
+        const { first, second } = await this.#post("evaluate", body, signal);
         return { first: bytes(first), second: bytes(second) };
       }
-      case "scram-first":
-        return { message: text((await this.#post("scram/first", { message: want.message }, signal))["message"]) };
-      case "scram-final":
-        return { message: text((await this.#post("scram/final", { message: want.message }, signal))["message"]) };
+      case "scram-first": {
+        const { session, message } = await this.#post("scram/first", { message: want.message }, signal);
+        this.#exchange = text(session);
+        return { message: text(message) };
+      }
+      case "scram-final": {
+        const body = { session: this.#exchange, message: want.message };
+        return { message: text((await this.#post("scram/final", body, signal))["message"]) };
+      }
       case "bundle": {
         const { bundle } = await this.#post("bundle", { name: want.name, kinds: want.kinds }, signal);
         return { bundle: bytes(bundle) };
       }
-      case "everything":
-        return { bundle: bytes((await this.#post("bundle", { request: toBase64url(want.request) }, signal))["bundle"]) };
+      case "everything": {
+        const { bundle } = await this.#post("full-bundle", { request: toBase64url(want.request) }, signal);
+        return { bundle: bytes(bundle) };
+      }
       case "register": {
-        const { nonce, exclude } = await this.#post("register/begin", {}, signal);
+        const { session, nonce, exclude } = await this.#post("register/begin", { name: want.name }, signal);
+        this.#registration = text(session);
         return { nonce: bytes(nonce), exclude: credentialIds(exclude) };
       }
-      case "registered":
-        await this.#post("register/finish", registrationJson(want), signal);
-        return {};
+      case "registered": {
+        const body = { session: this.#registration, response: registrationJson(want) };
+        return { login: bytes((await this.#post("register/finish", body, signal))["login"]) };
+      }
       case "change":
         await this.#post("change", { change: toBase64url(want.change) }, signal);
         return {};

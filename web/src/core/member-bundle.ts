@@ -29,7 +29,7 @@ export function decodeMemberBundle(raw: Bytes, deploymentId: Bytes): MemberBundl
   const items = decodeLabelled(raw, BUNDLE, 7, MAX_MEMBER_BUNDLE);
   const [deployment, member, name, signedList, blobs, statements] = items;
   takeList(statements);
-  const enrolments = takeList(blobs, 1, MAX_ENROLMENTS).map((blob) => decodeEnrolment(takeBytes(blob)));
+  const enrolments = takeList(blobs, 0, MAX_ENROLMENTS).map((blob) => decodeEnrolment(takeBytes(blob)));
   const ids = { deploymentId: takeBytes(deployment, 16), memberId: takeBytes(member, 16) };
   const isOurs = [ids, ...enrolments].every(
     (each) => equal(each.deploymentId, deploymentId) && equal(each.memberId, ids.memberId),

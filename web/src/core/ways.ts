@@ -17,6 +17,7 @@ import { enrol } from "./enrol.ts";
 import { TwinlockError } from "./errors.ts";
 import type { EnrollableFactor, Factor } from "./factors/factor.ts";
 import { ENTRY, SIGNED as SIGNED_ENTRY } from "./membership/entry.ts";
+import { loginSecret, loginVerifier } from "./login.ts";
 import { headOf } from "./membership/log.ts";
 import type { GroupState } from "./membership/state.ts";
 import { signMessage } from "./release.ts";
@@ -38,7 +39,12 @@ export interface Inside {
 export interface NewWay {
   readonly factors: readonly EnrollableFactor[];
   readonly label: string;
+  /** What the server compares sign-ins with, by kind. */
+  readonly logins?: readonly Login[];
 }
+
+/** `split` or `passkey`, and the value; what a change does not name stays. */
+export type Login = readonly [kind: string, value: Bytes];
 
 /** A change that is ready for the server; nothing happened here before `apply`. */
 export interface PreparedChange {
@@ -73,12 +79,13 @@ export async function prepareEnrolment(
   const { enrolmentId } = made;
   const listed: Listed = { enrolmentId, kinds, label: way.label, made: now, atServer: !isGuessable(kinds) };
   const kept = insteadOf === null ? listedWays(state) : without(listedWays(state), insteadOf);
-  return prepare(inside, [...kept, listed], [made], solePasskey);
+  const logins = [...(way.logins ?? []), ...(await changedLogins(state, made, way, insteadOf))];
+  return prepare(inside, [...kept, listed], [made], logins, solePasskey);
 }
 
 /** Let a way in no longer count, without a new one. Throws `enrolment.unknown` or `enrolment.last`. */
 export function prepareDrop(inside: Inside, enrolmentId: Bytes, solePasskey = false): Promise<PreparedChange> {
-  return prepare(inside, without(listedWays(inside.state), enrolmentId), [], solePasskey);
+  return prepare(inside, without(listedWays(inside.state), enrolmentId), [], [], solePasskey);
 }
 
 /**
@@ -114,6 +121,7 @@ async function prepare(
   inside: Inside,
   ways: readonly Listed[],
   made: readonly Enrolment[],
+  logins: readonly Login[],
   solePasskey: boolean,
 ): Promise<PreparedChange> {
   const { state, keys } = inside;
@@ -135,12 +143,29 @@ async function prepare(
     return stated.join() !== traits.join();
   });
   const proposals = await Promise.all(outdated.map((group) => restated(inside, group, traits)));
-  // What sign-ins are compared with is not said here, so that the server leaves it as it is.
-  const message = encode([CHANGE, signed, blobs.map(({ raw }) => raw), null, proposals]);
+  const compared = logins.length === 0 ? null : logins.map((login) => [...login]);
+  const message = encode([CHANGE, signed, blobs.map(({ raw }) => raw), compared, proposals]);
   return {
     change: await signMessage(message, keys.signing),
     apply: () => takeSignedList(state, signed, listed, made),
   };
+}
+
+/**
+ * A password that takes the place of another signs in where that one did, by split login (SPEC 26): else
+ * the old one would go on signing in.
+ */
+async function changedLogins(
+  state: MemberState,
+  made: Enrolment,
+  { factors }: NewWay,
+  insteadOf: Bytes | null,
+): Promise<Login[]> {
+  const before = insteadOf === null ? undefined : listedWays(state).find((way) => equal(way.enrolmentId, insteadOf));
+  const at = made.factors.findIndex(({ kind }) => kind === "password");
+  if (at < 0 || !before?.kinds.includes("password")) return [];
+  const output = await factors[at]!.output(made.factors[at]!.parameters, made);
+  return [["split", await loginVerifier(state.memberId, await loginSecret(output))]];
 }
 
 /** The list that follows a state's, with the member's pins of now. */

@@ -16,7 +16,7 @@ const TOLD = [
   { ...told, want: "bundle", bundle: new Uint8Array(1) },
   { ...told, want: "everything", bundle: new Uint8Array(1) },
   { ...told, want: "register", nonce: session, exclude: [credential] },
-  { ...told, want: "registered" },
+  { ...told, want: "registered", login: session },
   { ...told, want: "change" },
 ];
 const ASKS = [
@@ -46,7 +46,7 @@ const ANSWERS = [
   { ...wanted, want: "scram-final", message: "a b" },
   { ...wanted, want: "bundle", name: "a b", kinds: ["password"] },
   { ...wanted, want: "everything", request: session },
-  { ...wanted, want: "register" },
+  { ...wanted, want: "register", name: "a b" },
   {
     ...{ ...wanted, want: "registered", rawId: credential, attachment: "platform", clientData: session },
     ...{ attestation: session, transports: ["usb"] },

@@ -17,6 +17,7 @@ import { scramFactor } from "../../src/core/factors/scram.ts";
 import { blind } from "../../src/core/hardening/evaluation.ts";
 import { decodeKeyFile } from "../../src/core/keyfile.ts";
 import { KemKey, SigningKey } from "../../src/core/keys.ts";
+import { loginSecret, loginVerifier } from "../../src/core/login.ts";
 import { hmac, keyId, sha256, verify, wrapKeys } from "../../src/core/primitives.ts";
 import { encodeRelease } from "../../src/core/release.ts";
 import { decodeRequest, type GroupHead } from "../../src/core/request.ts";
@@ -185,6 +186,11 @@ export const OPERATIONS: Record<string, (given: Given, output: Given) => Promise
     const proof = await start.prove(given.server_first, { salt, iterations: given.iterations }, keys);
     if (output.server_final) proof.accept(output.server_final);
     return { client_first: start.first, client_final: proof.final, server_final: output.server_final };
+  },
+
+  "split-login": async (given) => {
+    const secret = await loginSecret(bytesOf(given.hardened));
+    return { login_secret: hex(secret), verifier: hex(await loginVerifier(bytesOf(given.member), secret)) };
   },
 
   "parse-deployment-card": async (given) => {

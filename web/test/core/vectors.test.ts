@@ -18,7 +18,6 @@ const OTHERS: Record<string, string> = {
   "unlock-contacts": "contacts help with the program",
   "compare-recovery": "contacts help with the program",
   "open-recovery-share": "contacts help with the program",
-  "split-login": "an application that wants a login secret asks the program",
   "parse-scram-verifier": "only the server and the program read verifiers",
   "check-point": "the server checks what it evaluates",
   "encode-share-info": "help with AND locks is given and taken with the program",

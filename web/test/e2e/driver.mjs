@@ -7,9 +7,10 @@ import * as apart from "./apart.mjs";
 import * as client from "./client.mjs";
 import * as decisions from "./decisions.mjs";
 import * as pictures from "./pictures.mjs";
+import * as ways from "./ways.mjs";
 import * as windows from "./windows.mjs";
 
-const scenarios = { ...apart, ...client, ...decisions, ...pictures, ...windows };
+const scenarios = { ...apart, ...client, ...decisions, ...pictures, ...ways, ...windows };
 const TIMEOUT = 40_000;
 const WHOLE = 180_000;
 

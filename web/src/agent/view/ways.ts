@@ -3,7 +3,7 @@
 import type { NewWay } from "../enrolling.ts";
 import { Failure } from "../failure.ts";
 import type { Entering } from "../opening.ts";
-import type { Secrets, WayShown } from "../types.ts";
+import type { WayShown } from "../types.ts";
 import { WayChooser } from "./chooser.ts";
 import { nameOf } from "./fields.ts";
 import { foreign, made, part, say } from "./page.ts";
@@ -172,17 +172,18 @@ export class WaysCard {
     const label = this.#label.value.trim();
     if (task.task === "passkey") return this.#options.enrol(present, { make: "passkey", label, insteadOf: null });
     const insteadOf = task.task === "change" ? task.way.id : null;
-    await this.#options.enrol(present, { make: "secrets", secrets: this.#secrets(task, present), label, insteadOf });
+    await this.#options.enrol(present, { make: "secrets", ...this.#entered(task, present), label, insteadOf });
   }
 
-  #secrets(task: Exclude<Task, { task: "remove" | "passkey" }>, present: Entering): Secrets {
-    if (task.task === "code") return { recoveryCode: task.code };
+  /** What the new way in consists of. */
+  #entered(task: Exclude<Task, { task: "remove" | "passkey" }>, present: Entering): Entering {
+    if (task.task === "code") return { kinds: ["recovery-code"], secrets: { recoveryCode: task.code } };
     if (this.#secret.value !== this.#again.value) {
       throw new Failure("factor.passphrase-mismatch", "The two do not agree.", "Type both again.");
     }
-    if (task.task === "password") return { password: this.#secret.value };
+    if (task.task === "password") return { kinds: ["password"], secrets: { password: this.#secret.value } };
     const changed = CHANGEABLE.find((kind) => task.way.kinds.includes(kind))!;
-    return { ...present.secrets, [changed]: this.#secret.value };
+    return { kinds: task.way.kinds, secrets: { ...present.secrets, [changed]: this.#secret.value } };
   }
 
   #setBusy(busy: boolean): void {
@@ -196,7 +197,7 @@ export class WaysCard {
 
   #forget(): void {
     this.#task = null;
-    this.#present.clear();
+    this.#present.offer([], false);
     this.#secret.value = this.#again.value = "";
     part("new-code", HTMLElement).textContent = "";
   }

@@ -59,7 +59,7 @@ export function passkeyFactor({ rpId, credentialId, salt, output }: PasskeyAnswe
 /** Take [rp_id, credential_id, salt] (R-PASSKEY-3). Throws `factor.parameters`. */
 export function takePasskeyParameters(parameters: readonly Value[]): PasskeyParameters {
   try {
-    const [rp, id, salt] = takeItems(parameters as Value[], 3);
+    const [rp, id, salt] = takeItems(parameters, 3);
     const rpId = takeText(rp);
     const credentialId = takeBytes(id);
     const { length } = credentialId;

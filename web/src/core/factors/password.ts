@@ -2,8 +2,8 @@
  * A password, hardened by the token (SPEC 24, R-FACTOR-8): nothing that is stored tests a guess, and
  * the server learns nothing about it.
  */
-import { concat, utf8, type Bytes } from "../bytes.ts";
-import { encode, takeBytes, takeItems } from "../cbor.ts";
+import { concat, equal, utf8, type Bytes } from "../bytes.ts";
+import { encode, takeBytes, takeItems, type Value } from "../cbor.ts";
 import { blind, hashToCurve } from "../hardening/evaluation.ts";
 import { hkdfExtract, random, sha256 } from "../primitives.ts";
 import { idsOf, type Draw, type EnrollableFactor, type Place } from "./factor.ts";
@@ -28,25 +28,32 @@ export interface Hardening {
 }
 
 /**
- * A password. Its output throws `factor.parameters`, `factor.passphrase-invalid`, `factor.hardening`,
+ * A password. What was hardened last is kept, so that unlocking and signing in cost one evaluation. Its
+ * output throws `factor.parameters`, `factor.passphrase-invalid`, `factor.hardening`,
  * and whatever `hardening` throws.
  */
 export function passwordFactor(password: string, hardening: Hardening, draw: Draw = random): EnrollableFactor {
+  let last: { readonly of: Bytes; readonly output: Promise<Bytes> } | null = null;
+  const harden = async (parameters: readonly Value[], place: Place): Promise<Bytes> => {
+    const [first, ...rest] = takeItems(parameters, 5);
+    const kid = takeBytes(first, KID_SIZE);
+    const by = takeStretching(rest);
+    const hardeningKey = await hardening.pinned(kid);
+    const stretched = await stretch(password, by);
+    const blinded = blind(passwordPoint(place, kid, stretched), draw);
+    const x = blinded.accept(hardeningKey, await hardening.evaluate(kid, ...blinded.sent));
+    return passwordOutput(place, { kid, hardeningKey }, x, stretched);
+  };
   return {
     kind: "password",
     newParameters: async (drawNew) => {
       requireChoosable(password);
       return [await hardening.offer(), ...newStretching(drawNew)];
     },
-    output: async (parameters, place) => {
-      const [first, ...rest] = takeItems(parameters, 5);
-      const kid = takeBytes(first, KID_SIZE);
-      const by = takeStretching(rest);
-      const hardeningKey = await hardening.pinned(kid);
-      const stretched = await stretch(password, by);
-      const blinded = blind(passwordPoint(place, kid, stretched), draw);
-      const x = blinded.accept(hardeningKey, await hardening.evaluate(kid, ...blinded.sent));
-      return passwordOutput(place, { kid, hardeningKey }, x, stretched);
+    output: (parameters, place) => {
+      const of = encode([...idsOf(place), parameters]);
+      if (last === null || !equal(last.of, of)) last = { of, output: harden(parameters, place) };
+      return last.output;
     },
   };
 }
