@@ -304,6 +304,20 @@ def test_a_revocation_makes_new_keys_everywhere_at_once(world: World, tmp_path: 
     assert code_of(thief_agent.release, request) == "member.keys-retired"
 
 
+def test_whoever_revoked_goes_on_at_once_in_each_group(world: World, tmp_path: Path) -> None:
+    """R-WAYS-10: a request tells of its own group; the others must not show the old keys."""
+    agent, key = world.weber.agent, DeviceKey.create(tmp_path / "new.key")
+    world.vault.members.accept(agent.ways.revoke([NewWay([key])]))
+    kept = FileHome(state_path(world.founding.folder, "weber"))
+    bundle = world.vault.group_bundle(agent.hello())
+    finish_revocation(kept, [key], bundle, clock=world.clock)
+    with Agent.unlock("weber", key, home=world.founding.folder, clock=world.clock) as renewed:
+        assert len(renewed.groups) == 2
+        request = world.asked_for("I48.0")
+        (opened,) = world.vault.open(request, renewed.release(request))
+        assert opened.text().reveal() == "I48.0"
+
+
 def test_a_revocation_that_never_arrived_can_be_given_up(world: World, tmp_path: Path) -> None:
     """R-WAYS-10: only while the old keys still open what the server sends."""
     _, agent = published(world)

@@ -33,7 +33,7 @@ def finish_revocation(
     clock: Clock = lambda: int(time.time()),
     randomness: Randomness = os.urandom,
 ) -> Agent:
-    """Put the staged state in place, and return its agent.
+    """Put the staged state in place, and return its agent, which has followed the groups.
 
     ``factors`` are those of one of the new ways in; ``bundle`` the server's answer to the agent's
     hello, whose logs must show the new keys, and whose sealed group keys must open with them.
@@ -57,7 +57,10 @@ def finish_revocation(
         raise _pending() from error
     trial.require_group_keys()
     kept.promote()
-    return Agent(kept, locked.unlocked(keys), keys, clock=clock, randomness=randomness)
+    agent = Agent(kept, locked.unlocked(keys), keys, clock=clock, randomness=randomness)
+    # A request tells of its own groups alone: in the others the old keys would seem present.
+    agent.follow(bundle)
+    return agent
 
 
 def discard_revocation(kept: StateHome, agent: Agent) -> None:
