@@ -49,10 +49,17 @@ class Arrival:
     ) -> Arrival:
         """Unlock one of a bundle's enrolments with all of its factors.
 
-        Raises ``format.*``, ``factor.*`` or CallerError ``member.other-deployment``.
+        Raises ``format.*``, ``factor.*``, CallerError ``member.other-deployment`` or
+        ``enrolment.none-kept``.
         """
         shown = decode_member_bundle(bundle)
         enrolments = [decode_enrolment(blob) for blob in shown.blobs]
+        if not enrolments:
+            raise CallerError(
+                "enrolment.none-kept",
+                "The server keeps no way in of this member.",
+                hint="Use a computer that has the member's file, or copy NAME.member from there.",
+            )
         _require_of(shown, enrolments, deployment)
         opened, keys = _unlock(enrolments, factors)
         return cls(deployment, shown.member_id, shown.name, opened.enrolment_id, keys, clock)

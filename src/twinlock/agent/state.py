@@ -175,6 +175,8 @@ class LockedState:
         """Authenticate the rest. Raises DataError ``agent.state-damaged``."""
         state = MemberState(self.deployment_id, self.member_id, self.name, list(self.enrolments))
         self.merge_into(state, keys)
+        # Also one that no list names yet: a change whose answer got lost may have made it.
+        state.enrolments = list(self.enrolments)
         return state
 
     def merge_into(self, state: MemberState, keys: MemberKeys) -> None:

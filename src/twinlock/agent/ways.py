@@ -10,6 +10,7 @@ import copy
 import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
 from twinlock.agent.admin import GroupAdmin
 from twinlock.agent.home import StateHome
@@ -34,6 +35,7 @@ from twinlock.core.proposal import Proposal
 from twinlock.core.secret import Secret
 from twinlock.errors import CallerError, DataError
 
+_MAX_UNLISTED: Final = 8
 Send = Callable[[bytes], object]
 """Hands a change to the server, and raises if it was not accepted."""
 
@@ -100,7 +102,7 @@ class Ways:
         Where it changes what the member states in the groups' logs, those entries go with it: the
         agent should have followed its groups just before.
         Returns the change for the server. With ``send`` it is handed over first, and nothing
-        happened here if that failed. ``logins`` is what the server compares sign-ins with;
+        happened here if that was refused. ``logins`` is what the server compares sign-ins with;
         ``logins_of`` makes more of it from the new enrolment, as split login needs it.
         Raises ``factor.*``, ``enrolment.*``, and whatever ``send`` raises.
         """
@@ -176,7 +178,8 @@ class Ways:
         """Take the server's list of this member's ways in, with the enrolments that are kept there.
 
         Raises DataError ``enrolment.list-damaged``, ``enrolment.list-rolled-back`` for one that is
-        older than what this agent knows, ``enrolment.list-forked`` for another one of the same age.
+        older than what this agent knows, ``enrolment.list-forked`` for another one of the same age,
+        CallerError ``enrolment.none-here`` where none of the ways in would be on this computer.
         """
         shown = decode_member_bundle(bundle)
         listed = verify_enrolment_list(shown.signed_list, self.keys.signing.public)
@@ -187,6 +190,9 @@ class Ways:
             self._require_newer(listed)
             if listed.counter > self.state.list_counter:
                 blobs = [decode_enrolment(blob) for blob in shown.blobs]
+                after = copy.copy(self.state)
+                after.take_list(shown.signed_list, listed, blobs)
+                _require_one_here(after)
                 self.state.take_list(shown.signed_list, listed, blobs)
                 self.home.save(self.state, self.keys)
         return Taken(listed, tuple(e for i, e in before.items() if i not in listed.ids))
@@ -243,11 +249,33 @@ class Ways:
             if group.members[self.state.member_id].member.traits != traits
         ]
         change = self._change(after, logins, proposals).signed(self.keys.signing)
+        _require_one_here(after)
         if send is not None:
-            send(change)
+            self._send(change, made, send)
         self.state.take_list(after.signed_list, listed, made)
         self.home.save(self.state, self.keys)
         return change
+
+    def _send(self, change: bytes, made: Sequence[Enrolment], send: Send) -> None:
+        """Hand a change over, with what it makes on disk already.
+
+        If the answer gets lost, the list that ``take`` finds may name it, and perhaps nothing else
+        that is here.
+        """
+        before, listed = self.state.enrolments, {entry.enrolment_id for entry in self._listed()}
+        unlisted = [e for e in before if e.enrolment_id not in listed][-_MAX_UNLISTED:]
+        self.state.enrolments = [
+            *(e for e in before if e.enrolment_id in listed),
+            *unlisted,
+            *made,
+        ]
+        self.home.save(self.state, self.keys)
+        try:
+            send(change)
+        except (CallerError, DataError):
+            self.state.enrolments = before
+            self.home.save(self.state, self.keys)
+            raise
 
     def _list(self, entries: Sequence[Listed], sole_passkey: bool) -> EnrolmentList:
         check_ways(entries, sole_passkey=sole_passkey)
@@ -360,6 +388,16 @@ def require_mine(listed: EnrolmentList, deployment_id: bytes, member_id: bytes) 
             "enrolment.list-damaged",
             "The list of ways in is another member's.",
             hint="Do not go on with what the server sent; tell an admin.",
+        )
+
+
+def _require_one_here(state: MemberState) -> None:
+    """A state that nothing on this computer opens would be lost with the process."""
+    if not state.enrolments:
+        raise CallerError(
+            "enrolment.none-here",
+            "None of the ways in that count would be kept on this computer.",
+            hint="Make one here first, or set it up again with `twinlock member recover`.",
         )
 
 

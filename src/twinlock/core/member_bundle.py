@@ -20,8 +20,8 @@ class MemberBundle:
     """Enrolments of a member, the member's signed list, and the token directory.
 
     Before unlocking, ``signed_list`` is empty and there is one blob, a decoy for a name that is no
-    member's. Nothing in it is trusted before it was verified with the member's own keys and the
-    pinned token.
+    member's. Afterwards there may be no blob, of a member who keeps all ways in elsewhere. Nothing
+    in it is trusted before it was verified with the member's own keys and the pinned token.
     """
 
     deployment_id: bytes
@@ -71,11 +71,14 @@ def decode_member_bundle(raw: bytes) -> MemberBundle:
     """Decode a bundle; verifies nothing. Raises ``format.*``."""
     items = cbor.decode_labelled(raw, _BUNDLE, 7, max_size=MAX_BUNDLE_SIZE)
     _, deployment, member, name, signed_list, blobs, statements = items
+    kept = tuple(cbor.take_bytes(blob) for blob in cbor.take_list(blobs, 0, MAX_ENROLMENTS))
+    if not kept and not signed_list:
+        raise cbor.malformed("it holds neither an enrolment nor a list of them")
     return MemberBundle(
         cbor.take_bytes(deployment, 16),
         cbor.take_bytes(member, 16),
         cbor.take_text(name),
         cbor.take_bytes(signed_list),
-        tuple(cbor.take_bytes(blob) for blob in cbor.take_list(blobs, 1, MAX_ENROLMENTS)),
+        kept,
         tuple(take_statement(s) for s in cbor.take_list(statements)),
     )
