@@ -46,8 +46,15 @@ def choose_way(known: Known, who: Who, *, online: bool) -> Enrolment:
 
     What a person types counts when it is named; a recovery code that is not, only when nothing
     else is left to ask for. The keyring, which may ask its user to unlock it, is looked into only
-    when that may change the choice. Raises CallerError ``factor.no-such-way``.
+    when that may change the choice. Raises CallerError ``factor.no-such-way`` or
+    ``enrolment.none-kept``.
     """
+    if not known.enrolments:
+        raise CallerError(
+            "enrolment.none-kept",
+            f"There is no way in of {known.name}.",
+            hint="Use a computer that has the member's file, or copy NAME.member from there.",
+        )
     ways = [e for e in known.enrolments if who.factors is None or set(e.kinds) == who.factors]
     if not ways:
         raise CallerError(

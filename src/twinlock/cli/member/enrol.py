@@ -164,7 +164,7 @@ def _enrol(
                 logins_of=made.logins_of,
                 scram_alone=new.scram_alone,
                 sole_passkey=new.sole_passkey,
-                send=acts.send,
+                send=made.handing_over(acts.send),
             )
         (added,) = [w for w in ways.all() if w.listed.enrolment_id not in before]
         warn_of(terminal, acts.agent)

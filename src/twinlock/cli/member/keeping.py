@@ -107,12 +107,12 @@ class Keeping:
         return make[kind](parameters)
 
     def _device_keys(self, _parameters: Parameters) -> Sequence[EnrollableFactor]:
+        """Every key that is here: which one this way in was made with, only trying tells."""
         who, known = self._who, self._known
-        if who.in_keyring is None:
-            paths = {who.key_file, *who.home.glob(f"{who.name}.*.key")}
-            files = [DeviceKey(path) for path in sorted(paths) if path.exists()]
-        else:
-            files = []
+        named = [who.key_file] if who.in_keyring is None else []
+        around = sorted(who.home.glob(f"{who.name}.*key")) + sorted(who.home.glob("*.key"))
+        paths = {path.resolve(): path for path in [*named, *around] if path.exists()}
+        files = [DeviceKey(path) for path in paths.values()]
         try:
             kept = keyring_keys().all_of(known.deployment_id, known.member_id)
         except TwinlockError:

@@ -13,6 +13,7 @@ from rich.console import RenderableType
 from twinlock.agent.factors import DeviceKey, Password
 from twinlock.agent.recovery import RecoveryCode
 from twinlock.agent.scram import Scram
+from twinlock.agent.ways import Send
 from twinlock.cli.cards import enrolled_key, smart_card
 from twinlock.cli.keyrings import keyring_keys
 from twinlock.cli.passkeys import passkey
@@ -28,6 +29,7 @@ from twinlock.core.login import login_verifier
 from twinlock.core.member_change import Login
 from twinlock.core.ports import Randomness
 from twinlock.core.secret import Secret, SecretText
+from twinlock.errors import CallerError, DataError
 from twinlock.keyring.device_key import KeyringDeviceKey
 
 
@@ -68,12 +70,16 @@ class Wanted:
 
 @dataclass(slots=True)
 class Made:
-    """The factors, ready to enrol, and what to do if nothing comes of it."""
+    """The factors, ready to enrol, and what to do if nothing comes of it.
+
+    ``needed``: asked then; something that was kept may count on what was made.
+    """
 
     factors: list[EnrollableFactor] = field(default_factory=list)
     logins: list[Login] = field(default_factory=list)
     logins_of: Callable[[Enrolment], Sequence[Login]] = lambda _enrolment: ()
     undo: ExitStack = field(default_factory=ExitStack)
+    needed: Callable[[], bool] = lambda: False
     recovery: SecretText | None = None
     page: Path | None = None
     place: Place | None = None
@@ -93,6 +99,24 @@ class Made:
             write_sheet(path, place, text)
             self.undo.callback(path.unlink, missing_ok=True)
         return code
+
+    def handing_over(self, send: Send | None) -> Send | None:
+        """Return what hands a change over; what was made is undone only if it was refused.
+
+        When the answer gets lost, the server may have it, and new files are needed.
+        """
+        if send is None:
+            return None
+
+        def sent(change: bytes) -> None:
+            self.needed = lambda: True
+            try:
+                send(change)
+            except (CallerError, DataError):
+                self.needed = lambda: False
+                raise
+
+        return sent
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -117,29 +141,36 @@ def making(terminal: Terminal, wanted: Wanted, service: Service | None) -> Itera
     ``keyring.*``, ``passkey.*`` or ``scram.*``.
     """
     made = Made()
-    with made.undo:
-        if wanted.key is not None:
-            device = DeviceKey.create(wanted.key)
-            made.undo.callback(device.path.unlink, missing_ok=True)
-            made.factors.append(device)
-        if wanted.keyring:
-            keyring_keys()
-            made.factors.append(_KeyringKeyToBe(made.undo))
-        if wanted.recovery is not None:
-            place = Place(wanted.name, wanted.pinned, wanted.service_url)
-            made.factors.append(made.recovery_code(place, wanted.recovery))
-        _typed(terminal, wanted, service, made)
-        if wanted.card is not None:
-            card = smart_card(terminal, wanted.card)
-            key, is_new = enrolled_key(card, wanted.card_key)
-            if is_new:
-                made.undo.callback(card.destroy_key, key)
-            made.factors.append(card.factor(key))
-        if wanted.passkey is not None:
-            keys = passkey(terminal)
-            made.factors.append(keys.factor(keys.enrol(wanted.passkey, wanted.name)))
+    try:
+        _make(terminal, wanted, service, made)
         yield made
-        made.undo.pop_all()
+    except BaseException:
+        if not made.needed():
+            made.undo.close()
+        raise
+
+
+def _make(terminal: Terminal, wanted: Wanted, service: Service | None, made: Made) -> None:
+    if wanted.key is not None:
+        device = DeviceKey.create(wanted.key)
+        made.undo.callback(device.path.unlink, missing_ok=True)
+        made.factors.append(device)
+    if wanted.keyring:
+        keyring_keys()
+        made.factors.append(_KeyringKeyToBe(made.undo))
+    if wanted.recovery is not None:
+        place = Place(wanted.name, wanted.pinned, wanted.service_url)
+        made.factors.append(made.recovery_code(place, wanted.recovery))
+    _typed(terminal, wanted, service, made)
+    if wanted.card is not None:
+        card = smart_card(terminal, wanted.card)
+        key, is_new = enrolled_key(card, wanted.card_key)
+        if is_new:
+            made.undo.callback(card.destroy_key, key)
+        made.factors.append(card.factor(key))
+    if wanted.passkey is not None:
+        keys = passkey(terminal)
+        made.factors.append(keys.factor(keys.enrol(wanted.passkey, wanted.name)))
 
 
 def _typed(terminal: Terminal, wanted: Wanted, service: Service | None, made: Made) -> None:

@@ -182,7 +182,7 @@ def _new_way(
             logins_of=made.logins_of,
             scram_alone=new.scram_alone,
             sole_passkey=new.sole_passkey,
-            send=acts.send,
+            send=made.handing_over(acts.send),
         )
     return made
 

@@ -117,7 +117,7 @@ def _begin(
         if not yes and not terminal.confirm(f"Give {who.name} new keys?"):
             raise declined()
         staying = Keeping(terminal, who, known, acts.service).all(stays)
-        made = _stage(acts, staying, wanted, new)
+        made = _stage(acts, who, staying, wanted, new)
         factors = _quickest([*(s.factors for s in staying), made.factors])
         _deliver(acts, who, made, factors)
 
@@ -163,7 +163,9 @@ def _explain(terminal: Terminal, agent: Agent, stays: Sequence[WayIn], wanted: W
         )
 
 
-def _stage(acts: Acting, staying: Sequence[Staying], wanted: Wanted, new: NewFactors) -> Made:
+def _stage(
+    acts: Acting, who: Who, staying: Sequence[Staying], wanted: Wanted, new: NewFactors
+) -> Made:
     """Make and keep the new state beside the present one. New files stay once that is done."""
     ways = [
         NewWay(s.factors, s.way.listed.label, False if not s.way.listed.at_server else None)
@@ -173,6 +175,7 @@ def _stage(acts: Acting, staying: Sequence[Staying], wanted: Wanted, new: NewFac
         if not wanted.nothing:
             ways.append(new.way(made))
         made.logins += _scram_logins(staying) if new.sign_in else []
+        made.needed = lambda: FileHome(who.state_file).staged() is not None
         acts.agent.ways.revoke(
             ways,
             logins=made.logins,
