@@ -58,17 +58,26 @@ class Answer:
 
     def octets(self, name: str) -> bytes:
         """Bytes, which are base64url without padding."""
-        return _decoded(self._said.get(name))
+        return decoded(self._said.get(name))
 
-    def pairs(self, name: str) -> list[tuple[bytes, bytes]]:
-        """A list of pairs of bytes."""
+    def octets_list(self, name: str) -> list[bytes]:
+        """A list of bytes."""
+        return [decoded(value) for value in self.rows(name)]
+
+    def rows(self, name: str) -> list[Any]:
+        """A list."""
         values = self._said.get(name)
         if not isinstance(values, list):
             raise unreadable(f"its {name} is no list")
+        return values
+
+    def pairs(self, name: str) -> list[tuple[bytes, bytes]]:
+        """A list of pairs of bytes."""
+        values = self.rows(name)
         pairs = [pair for pair in values if isinstance(pair, list) and len(pair) == 2]
         if len(pairs) != len(values):
             raise unreadable(f"its {name} is no list of pairs")
-        return [(_decoded(one), _decoded(other)) for one, other in pairs]
+        return [(decoded(one), decoded(other)) for one, other in pairs]
 
 
 def encoded(raw: bytes) -> str:
@@ -85,7 +94,8 @@ def unreadable(why: str) -> DataError:
     )
 
 
-def _decoded(value: object) -> bytes:
+def decoded(value: object) -> bytes:
+    """Return the bytes that a text stands for. Raises ``member-service.answer``."""
     if isinstance(value, str) and "=" not in value:
         try:
             return base64.b64decode(value + "=" * (-len(value) % 4), b"-_", validate=True)

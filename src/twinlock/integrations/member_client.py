@@ -36,6 +36,7 @@ from twinlock.errors import CallerError
 from twinlock.integrations.channel_binding import end_point_binding
 from twinlock.integrations.member_answers import ServiceRefusedError, encoded
 from twinlock.integrations.member_posts import Posts, checked_url
+from twinlock.integrations.recovery_client import RecoveryService
 
 
 class MemberService:
@@ -76,6 +77,11 @@ class MemberService:
     def client(self) -> httpx.Client:
         """The client, whose cookies hold the session: for the application's other pages."""
         return self._posts.client
+
+    @property
+    def recoveries(self) -> RecoveryService:
+        """The mailbox of recoveries by contacts, where the application has one."""
+        return RecoveryService(self.account, self._posts)
 
     # --- passwords ---------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ from typing import Final
 
 from twinlock.core.ports import Clock
 from twinlock.errors import CallerError, DataError, TwinlockError
+from twinlock.integrations.asgi.member_wire import malformed
 from twinlock.integrations.asgi.problems import CODES, Answer, Told, problem
 from twinlock.server.attempts import WINDOW
 
@@ -41,6 +42,8 @@ MEMBER_CODES: Final = MappingProxyType(
         "member.not-proved": Told(403),
         "member.unknown": Told(404),
         "request.expired": Told(403),
+        "contacts.none": Told(404),
+        "recovery.not-allowed": Told(403),
     }
 )
 """What the member routes tell by its own code. The table in docs/http.md is compared with it."""
@@ -49,8 +52,11 @@ _OF_CHANGES: Final = ("enrolment.", "group.", "log.", "member.", "scram.verifier
 _LIMITS: Final = frozenset({"hardening.limit", "sign-in.limit"})
 
 
+_OF_RECOVERIES: Final = ("recovery.", "group.", "log.")
+
+
 class ChangeRefusedError(CallerError):
-    """A member's change that was refused, with the code that the vault refused it with."""
+    """A member's change or message that was refused, with the code that the vault gave."""
 
 
 def member_problem(error: TwinlockError, clock: Clock) -> Answer:
@@ -74,6 +80,18 @@ def change_refused(error: TwinlockError) -> TwinlockError:
     if isinstance(error, DataError) and is_no_proof(error):
         return not_proved()
     told = isinstance(error, CallerError | DataError) and error.code.startswith(_OF_CHANGES)
+    return ChangeRefusedError(error.code, error.message, hint=error.hint) if told else error
+
+
+def message_refused(error: TwinlockError) -> TwinlockError:
+    """Return what is told of a recovery's message that the vault refused."""
+    if error.code in MEMBER_CODES:
+        return error
+    if error.code == "data.not-authentic":
+        return not_proved()
+    if error.code.startswith("format.") or error.code in ("key.malformed", "factor.parameters"):
+        return malformed("is no message of a recovery")
+    told = isinstance(error, CallerError | DataError) and error.code.startswith(_OF_RECOVERIES)
     return ChangeRefusedError(error.code, error.message, hint=error.hint) if told else error
 
 

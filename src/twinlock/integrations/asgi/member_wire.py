@@ -27,16 +27,16 @@ class Fields:
         try:
             said = json.loads(body)
         except (ValueError, RecursionError) as error:
-            raise _malformed("is no JSON") from error
+            raise malformed("is no JSON") from error
         if not isinstance(said, dict):
-            raise _malformed("is no JSON object")
+            raise malformed("is no JSON object")
         return cls(said)
 
     def text(self, name: str, most: int = MAX_NAME) -> str:
         """A text of 1 to ``most`` characters, all of them Unicode's."""
         value = self._said.get(name)
         if not isinstance(value, str) or not 1 <= len(value) <= most or not _is_unicode(value):
-            raise _malformed(f"has no {name} that is a text of at most {most} characters")
+            raise malformed(f"has no {name} that is a text of at most {most} characters")
         return value
 
     def name(self, name: str) -> str | None:
@@ -47,7 +47,7 @@ class Fields:
         """A list of 1 to ``most`` short texts."""
         values = self._said.get(name)
         if not isinstance(values, list) or not 1 <= len(values) <= most:
-            raise _malformed(f"has no {name} that is a list of at most {most} texts")
+            raise malformed(f"has no {name} that is a list of at most {most} texts")
         return [Fields({name: value}).text(name, 40) for value in values]
 
     def octets(self, name: str, most: int, least: int = 1) -> bytes:
@@ -55,7 +55,7 @@ class Fields:
         value = self._said.get(name)
         found = _decoded(value) if isinstance(value, str) and len(value) <= most * 2 else None
         if found is None or not least <= len(found) <= most:
-            raise _malformed(f"has no {name} of {least} to {most} bytes in base64url")
+            raise malformed(f"has no {name} of {least} to {most} bytes in base64url")
         return found
 
     def exactly(self, name: str, size: int) -> bytes:
@@ -70,7 +70,7 @@ class Fields:
         """An object."""
         value = self._said.get(name)
         if not isinstance(value, dict):
-            raise _malformed(f"has no {name} that is an object")
+            raise malformed(f"has no {name} that is an object")
         return value
 
 
@@ -102,7 +102,8 @@ def _is_unicode(text: str) -> bool:
     return True
 
 
-def _malformed(why: str) -> CallerError:
+def malformed(why: str) -> CallerError:
+    """Return the error for a body that is not as its route takes it."""
     return CallerError(
         "http.body",
         f"The body {why}.",

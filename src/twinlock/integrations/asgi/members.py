@@ -18,11 +18,12 @@ from twinlock.core.ports import Clock, Randomness
 from twinlock.core.scram.exchange import ChannelBinding
 from twinlock.errors import CallerError, TwinlockError
 from twinlock.integrations.asgi.calls import MAX_WAITING, VaultCalls
+from twinlock.integrations.asgi.member_passkeys import PasskeyRoutes
 from twinlock.integrations.asgi.member_problems import member_problem
 from twinlock.integrations.asgi.member_reach import Call, Reach, Route
+from twinlock.integrations.asgi.member_recoveries import MayRecover, RecoveryRoutes
 from twinlock.integrations.asgi.member_sign_in import (
     OnSignIn,
-    PasskeyRoutes,
     ScramRoutes,
     SplitRoutes,
     Welcome,
@@ -52,7 +53,8 @@ class MemberRoutes:
     ``on_sign_in`` makes the application's session; without it nobody signs in here. ``member``
     returns the 16-byte id of the member who is signed in, as for ``TwinlockMiddleware``; without it
     nobody registers a passkey. ``scram`` needs the extra of that name; with ``binding`` its clients
-    must bind to the server's certificate. ``source`` tells where a request comes from: behind a
+    must bind to the server's certificate. ``may_recover`` says who may begin a recovery by
+    contacts; without it none passes here. ``source`` tells where a request comes from: behind a
     proxy, what that says of it. ``origins``: the application's own, where a proxy changes ``Host``.
     ``max_change``: bytes of a member's change; one that revokes has an entry for each group.
 
@@ -69,6 +71,7 @@ class MemberRoutes:
         scram: bool = False,
         binding: ChannelBinding | None = None,
         passkeys: PasskeyLogin | None = None,
+        may_recover: MayRecover | None = None,
         source: SourceOf = network_of,
         origins: Iterable[str] = (),
         max_change: int = MAX_CHANGE,
@@ -81,6 +84,8 @@ class MemberRoutes:
         self._clock = clock
         calls = VaultCalls(vault, max_waiting)
         self._routes: dict[str, Route] = Reach(calls, max_change).routes()
+        if may_recover is not None:
+            self._routes |= RecoveryRoutes(calls, may_recover, member, clock).routes()
         if on_sign_in is None:
             return
         accounts, welcome = Accounts(calls.vault), Welcome(on_sign_in)
