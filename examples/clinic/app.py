@@ -15,7 +15,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-from examples.clinic import pages, records, sign_in
+from examples.clinic import pages, records, sign_in, ways
 from examples.clinic.audit import names_by_dek, newest_lines
 from examples.clinic.guard import GuardMiddleware
 from examples.clinic.models import Patient
@@ -38,15 +38,19 @@ def create_app(
     vault: AsyncVault,
     engine: AsyncEngine,
     *,
+    origin: str,
     agent_origin: str,
     hosts: Sequence[str] = ("clinic.localhost", "localhost", "127.0.0.1"),
 ) -> FastAPI:
-    """Return the application. ``hosts`` are the names that it answers to."""
+    """Return the application. ``hosts`` are the names that it answers to; ``origin`` is its own
+    as browsers write it, which a passkey's signature is for.
+    """
     app = FastAPI(title="Lindenhof Clinic", docs_url=None, redoc_url=None)
     sessions = seal_with(async_sessionmaker(engine, expire_on_commit=False), vault)
     app.state.sessions, app.state.vault, app.state.agent_origin = sessions, vault, agent_origin
     app.include_router(records.router)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
+    app.mount(ways.PATH, ways.routes(vault, sessions, origin=origin, agent_origin=agent_origin))
     _add_pages(app)
     # The last one added is the outermost: who is signed in is known before Twinlock asks.
     app.add_middleware(
@@ -75,9 +79,9 @@ async def home() -> Response:
     return RedirectResponse("/patients", 303)
 
 
-async def login_form() -> str:
-    """Show the form."""
-    return pages.login_page()
+async def login_form(request: Request) -> str:
+    """Show how to sign in: with a passkey, or by the form."""
+    return pages.login_page(request.app.state.agent_origin)
 
 
 async def log_in(request: Request, db: Database) -> Response:
@@ -92,16 +96,10 @@ async def log_in(request: Request, db: Database) -> Response:
     token = await sign_in.begin(db, username, password)
     if token is None:
         said = "User name or password is wrong."
-        return HTMLResponse(pages.login_page(username, said), 401)
+        origin = request.app.state.agent_origin
+        return HTMLResponse(pages.login_page(origin, username, said), 401)
     answer = RedirectResponse("/patients", 303)
-    answer.set_cookie(
-        sign_in.COOKIE,
-        token,
-        max_age=int(sign_in.LIFE.total_seconds()),
-        httponly=True,
-        samesite="strict",
-        secure=request.url.scheme == "https",
-    )
+    sign_in.set_cookie(answer, token, request)
     return answer
 
 

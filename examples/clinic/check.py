@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple
 from sqlalchemy import create_engine, text
 from sqlalchemy.engine import make_url
 
+from examples.clinic import passkey_check
 from examples.clinic.people import PEOPLE
 from examples.clinic.serving import ADDRESS, AGENT_HOST, Ports
 from examples.clinic.visitor import Answer, Visitor
@@ -47,6 +48,7 @@ def run(world: ClinicWorld, ports: Ports) -> list[Check]:
             checking.edit()
             checking.discharge()
             checking.audit()
+            checking.passkey(home)
     checking.database()
     checking.agent_site()
     return checking.checks
@@ -150,6 +152,15 @@ class _Checking:
         others = b"<td>weber</td>" in pages["kim"]
         held = counts["weber"] > counts["kim"] > 0 and not others
         self._add("releases on the audit page", f"{counts}", held)
+
+    def passkey(self, home: Path) -> None:
+        """A passkey is added in a browser, signs in and unlocks, and is not missed when lost."""
+        if lacking := passkey_check.missing():
+            print(f"not tried  a passkey in a browser: {lacking} is not here")
+            return
+        origin, [weber, *_] = self._ports.clinic_origin, PEOPLE
+        for what, seen, held in passkey_check.passkey_checks(origin, home, weber):
+            self._add(what, seen, held)
 
     def database(self) -> None:
         """No plaintext of what was opened lies in the database."""

@@ -1,7 +1,7 @@
 """``make demo-web``: the clinic and an agent's origin, with people to sign in as.
 
 python -m examples.clinic.demo                 start; everything lies in ./demo-web
-python -m examples.clinic.demo --check         try the whole flow without a browser, and end
+python -m examples.clinic.demo --check         try everything, in Chromium too if it is here
 python -m examples.clinic.demo --reset         forget everything first
 python -m examples.clinic.demo --database postgresql://user@host/name
 """
@@ -25,8 +25,9 @@ from examples.clinic.seeding import drop_tables, seed
 from examples.clinic.serving import Ports, Sites, listen
 from examples.clinic.world import ClinicWorld
 from twinlock.errors import TwinlockError
-from twinlock.integrations.agent_site import AgentSite
+from twinlock.integrations.agent_site import AgentSite, built_agent
 from twinlock.server.asynchronous import AsyncVault
+from twinlock.server.setup import deployment_card
 
 PATIENTS = 50
 
@@ -80,12 +81,19 @@ async def _serve(options: Options) -> list[check.Check]:
     clinic_socket, agent_socket = listen(options.ports.clinic), listen(options.ports.agent)
     ports = Ports(clinic_socket.getsockname()[1], agent_socket.getsockname()[1])
     # What may be missing is said before anything is made.
-    agent = AgentSite(origins=[ports.clinic_origin], title="Lindenhof Clinic: your agent")
+    built_agent()
     made = await _world(options)
     vault = await AsyncVault.connect(made.config)
+    agent = AgentSite(
+        origins=[ports.clinic_origin],
+        title="Lindenhof Clinic: your agent",
+        deployment=deployment_card(vault.vault.config),
+    )
     engine = create_async_engine(made.database)
     try:
-        clinic = create_app(vault, engine, agent_origin=ports.agent_origin)
+        clinic = create_app(
+            vault, engine, origin=ports.clinic_origin, agent_origin=ports.agent_origin
+        )
         sites = Sites([(clinic, clinic_socket), (agent, agent_socket)])
         serving = asyncio.create_task(sites.serve())
         await sites.started()

@@ -67,6 +67,7 @@ def page(
         )
     if name in ("patients", "patient"):
         banner = fill("banner")
+    if name in ("patients", "patient", "login"):
         scripts = Html(f'<script type="module" src="/static/{name}.js"></script>')
     attributes = Html(
         " ".join(f'data-{k}="{html.escape(str(v))}"' for k, v in (data or {}).items())
@@ -84,10 +85,11 @@ def page(
     )
 
 
-def login_page(username: str = "", problem: str = "") -> str:
-    """Return the page to sign in."""
+def login_page(agent_origin: str, username: str = "", problem: str = "") -> str:
+    """Return the page to sign in; its script offers a passkey first."""
     said = Html(f'<p class="problem" role="alert">{html.escape(problem)}</p>' if problem else "")
-    return page("Sign in", fill("login", username=username, problem=said))
+    content = fill("login", username=username, problem=said)
+    return page("Sign in", content, agent_origin=agent_origin, name="login")
 
 
 def message_page(heading: str, text: str, who: SignedIn | None = None) -> str:

@@ -15,6 +15,7 @@ from typing import Final
 from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 from starlette.requests import HTTPConnection
+from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from examples.clinic.models import LoginSession, Staff
@@ -97,11 +98,33 @@ async def begin(db: AsyncSession, username: str, password: str) -> str | None:
     staff = await db.get(Staff, username)
     if not check_password(password, staff.password if staff is not None else None):
         return None
+    return await _begun(db, username)
+
+
+async def begin_as_member(db: AsyncSession, member_id: bytes) -> str | None:
+    """Begin a login of whom a passkey signed in; None for a member who has no account here."""
+    username = await db.scalar(select(Staff.username).where(Staff.member_id == member_id))
+    return None if username is None else await _begun(db, username)
+
+
+async def _begun(db: AsyncSession, username: str) -> str:
     token = secrets.token_urlsafe(32)
     await db.execute(delete(LoginSession).where(LoginSession.expires <= _now()))
     db.add(LoginSession(token_hash=_hash(token), username=username, expires=_now() + LIFE))
     await db.commit()
     return token
+
+
+def set_cookie(answer: Response, token: str, connection: HTTPConnection) -> None:
+    """Have a browser keep a login: for this site alone, and out of reach of scripts."""
+    answer.set_cookie(
+        COOKIE,
+        token,
+        max_age=int(LIFE.total_seconds()),
+        httponly=True,
+        samesite="strict",
+        secure=connection.url.scheme == "https",
+    )
 
 
 async def end(db: AsyncSession, token: str) -> None:

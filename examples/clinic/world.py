@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -14,6 +15,7 @@ from typing import Final
 from sqlalchemy.engine import make_url
 
 from examples.clinic.people import CLICK_EACH, PEOPLE, DemoPerson
+from examples.clinic.serving import AGENT_HOST
 from twinlock.agent.agent import Agent
 from twinlock.agent.factors import DeviceKey, Passphrase
 from twinlock.agent.member import create_member
@@ -22,6 +24,7 @@ from twinlock.core.membership import Policy
 from twinlock.errors import CallerError
 from twinlock.server.config import Config, accept_suites
 from twinlock.server.setup import (
+    add_hardening_key,
     connect_token,
     create_writer_key,
     deployment_card,
@@ -140,11 +143,14 @@ def _found_deployment(folder: Path, store_url: str) -> Config:
         writer_name="clinic application",
         writer_key=folder / "writer.key",
         pins=folder / "pins",
+        agent_host=AGENT_HOST,
     )
     with SqlStore.connect(draft.store_url, create=True) as store:
         connected = connect_token(draft)
         suites = outer_suites([SUITE], connected)
         config = found_deployment(draft, store, connected, suites=suites)
+        # For members who add a password, which opens their agent on any computer.
+        add_hardening_key(store, connected, config, now=int(time.time()))
         connected.close()
     create_writer_key(config.writer_key)
     write_config(folder / "twinlock.toml", config)

@@ -96,7 +96,7 @@ def clinic_in(folder: Path) -> Iterator[ClinicUnderTest]:
         vault = AsyncVault(deployment.vault)
         # Each browser has an event loop of its own, and no connection outlives a request.
         engine = create_async_engine(url, poolclass=NullPool)
-        app = create_app(vault, engine, agent_origin=AGENT)
+        app = create_app(vault, engine, origin=HOST, agent_origin=AGENT)
         with ExitStack() as opened:
             yield ClinicUnderTest(app, folder, deployment, opened)
         asyncio.run(vault.close())

@@ -3,7 +3,7 @@
 import { createTwinlock, TwinlockError } from "/twinlock/client.js";
 
 const agentUrl = `${document.querySelector('meta[name="twinlock-agent"]').content}/`;
-const twinlock = createTwinlock({ agentUrl });
+const twinlock = createTwinlock({ agentUrl, member: "/twinlock/member/" });
 
 const banner = document.querySelector("[data-agent]");
 const text = banner.querySelector(".agent-text");

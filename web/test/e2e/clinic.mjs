@@ -58,7 +58,7 @@ async function signIn(page, name) {
   await page.goto(`${given.origin}/patients`);
   await page.getByLabel("User name").fill(name);
   await page.getByLabel("Password").fill(given.people[name].password);
-  await page.getByRole("button", { name: "Sign in" }).click();
+  await page.getByRole("button", { name: "Sign in", exact: true }).click();
   await page.getByRole("heading", { name: "Patients" }).waitFor();
 }
 
