@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import shutil
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from twinlock.agent.agent import Agent
-from twinlock.agent.factors import DeviceKey, Passphrase
+from twinlock.agent.arrival import Arrival
+from twinlock.agent.factors import DeviceKey, Passphrase, Password
 from twinlock.agent.member import create_member
 from twinlock.cli.softhsm import make_softhsm_token
-from twinlock.core.factors import EnrollableFactor
+from twinlock.core.deployment import DeploymentCard
+from twinlock.core.factors import EnrollableFactor, Factor
 from twinlock.core.membership import Policy, Role
 from twinlock.core.secret import Secret
 from twinlock.server.config import Config, accept_suites
 from twinlock.server.groups import Group
+from twinlock.server.own_services import VaultHardening
 from twinlock.server.setup import (
+    add_hardening_key,
+    add_verifier_key,
     connect_token,
     create_writer_key,
     deployment_card,
@@ -51,6 +57,34 @@ class DemoWorld:
     def pin(self) -> Secret:
         """The token's PIN, as a thief would find it on the server."""
         return Secret((self.folder / "pin").read_bytes().strip())
+
+    @property
+    def card(self) -> DeploymentCard:
+        """What pins the token on an empty computer; it comes from outside the server."""
+        return deployment_card(self.config)
+
+    def device_key(self, name: str) -> DeviceKey:
+        """Return the key file that a member was made with."""
+        return DeviceKey(self.folder.resolve() / "members" / f"{name}.key")
+
+    def password(self, name: str, text: str) -> Password:
+        """Return a password as somebody types it, who says to be this member."""
+        service = VaultHardening(self.vault, name.encode())
+        return Password(text, deployment=self.card, service=service)
+
+    def arrive(self, name: str, *factors: Factor) -> Arrival:
+        """Fetch a member's way in and unlock it on a computer that knows nothing yet.
+
+        Raises ``factor.wrong``, for names that are nobody's too.
+        """
+        bundle = self.vault.members.bundle(name, {factor.kind for factor in factors})
+        return Arrival.begin(bundle, factors, deployment=self.card)
+
+    def agent_of(self, arrival: Arrival) -> Agent:
+        """Fetch the rest and return the member's agent, which lives in memory alone."""
+        agent = arrival.agent(self.vault.members.full_bundle(arrival.ask()))
+        agent.follow(self.vault.group_bundle(agent.hello()))
+        return agent
 
     def everyone_follows(self) -> None:
         """Let every member's agent verify what happened in its groups."""
@@ -108,6 +142,8 @@ def _found(folder: Path) -> Config:
     store = SqlStore.connect(draft.store_url, create=True)
     connected = connect_token(draft)
     config = found_deployment(draft, store, connected, suites=outer_suites(SUITES, connected))
+    add_hardening_key(store, connected, config, now=int(time.time()))
+    add_verifier_key(store, connected, config, now=int(time.time()))
     connected.close()
     store.close()
     create_writer_key(config.writer_key)
