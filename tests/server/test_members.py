@@ -15,14 +15,15 @@ from twinlock.agent.factors import DeviceKey, Passphrase
 from twinlock.agent.home import FileHome
 from twinlock.agent.recovery import RecoveryCode
 from twinlock.agent.revocation import discard_revocation, finish_revocation, pending_revocation
-from twinlock.agent.state import state_path
+from twinlock.agent.state import own_member, state_path
 from twinlock.agent.ways import NewWay
 from twinlock.core.enrolment import decode_enrolment
 from twinlock.core.enrolment_list import verify_enrolment_list
-from twinlock.core.member_bundle import decode_member_bundle
+from twinlock.core.member_bundle import BundleRequest, decode_member_bundle
 from twinlock.core.member_change import Login, MemberChange, decode_member_change
-from twinlock.core.membership import Policy
+from twinlock.core.membership import MemberCard, Policy
 from twinlock.core.ports import OuterSuite
+from twinlock.core.release import sign_message
 from twinlock.errors import TwinlockError
 from twinlock.server.setup import deployment_card
 from twinlock.store.members import PutMember
@@ -354,6 +355,46 @@ def test_a_revocation_must_cover_every_group(world: World, tmp_path: Path) -> No
     partial = replace(decoded, proposals=decoded.proposals[:1]).signed(keys.signing)
     assert code_of(world.vault.members.accept, partial) == "enrolment.keys-differ"
     world.vault.members.accept(change)
+
+
+@pytest.mark.parametrize("entry", ["a group of one's own", "somebody's removal", "twice"])
+def test_a_change_brings_no_other_log_entries(world: World, entry: str) -> None:
+    """R-WAYS-11: handed in by anybody, it must not make the server trust or change a group."""
+    _, agent = published(world)
+    keys, listed = agent.ways.keys.signing, agent.ways.state.listed
+    assert listed is not None
+    policy = Policy(outer_suites=frozenset(OuterSuite))
+    admin = world.weber.agent.admin
+    proposals = {
+        "a group of one's own": agent.admin.found("mine", policy),
+        "somebody's removal": [admin.remove(world.ward.group_id, agent.member_id)],
+        "twice": [agent.admin.restate(world.ward.group_id, ())] * 2,
+    }[entry]
+    newer = replace(listed, counter=listed.counter + 1)
+    change = MemberChange(newer.signed(keys), (), (), tuple(proposals)).signed(keys)
+    before = world.vault.store.log.heads()
+    assert code_of(world.vault.members.accept, change) == "enrolment.foreign-entry"
+    assert world.vault.store.log.heads() == before
+    assert "mine" not in {state.name for state in world.vault.group_states().values()}
+
+
+def test_who_takes_anothers_id_in_another_group_gets_nothing(world: World) -> None:
+    """R-WAYS-5: groups that give one member two keys are not chosen between."""
+    _, agent = published(world)
+    thief = world.founding.member("thief")
+    thief.ways.state.member_id = agent.member_id
+    emergency = world.groups["emergency"].group_id
+    card = MemberCard(
+        deployment_id=world.config.deployment_id,
+        member=replace(own_member(thief.ways.state, thief.ways.keys), member_id=agent.member_id),
+    ).encode(thief.ways.keys.signing)
+    world.vault.append(world.weber.agent.admin.add(emergency, card, compared=True))
+    asked = BundleRequest(world.config.deployment_id, agent.member_id, world.clock())
+    request = sign_message(asked.encode(), thief.ways.keys.signing)
+    refused = code_of(world.vault.members.full_bundle, request)
+    assert refused in ("enrolment.keys-differ", "data.not-authentic")
+    change = agent.ways.enrol(NewWay([RecoveryCode.create()[0]]))
+    assert code_of(world.vault.members.accept, change) == "enrolment.keys-differ"
 
 
 def test_sign_ins_go_with_the_change(world: World) -> None:

@@ -11,7 +11,9 @@ from typing import Final
 
 from twinlock.core.enrolment import Enrolment, decode_enrolment
 from twinlock.core.enrolment_list import (
+    MAX_LIST_SIZE,
     EnrolmentList,
+    Listed,
     decode_enrolment_list,
     guessable,
     refused_traits,
@@ -20,7 +22,7 @@ from twinlock.core.enrolment_list import (
 )
 from twinlock.core.member_bundle import MemberBundle, decode_bundle_request
 from twinlock.core.member_change import LOGIN_KINDS, Login, MemberChange, decode_member_change
-from twinlock.core.membership import GroupState, Member
+from twinlock.core.membership import GroupState, Member, MemberRekey, Restate, SignedEntry
 from twinlock.core.ports import Clock, Token
 from twinlock.core.primitives import p256_point, verify
 from twinlock.core.release import MAX_SHARE_SIZE, split_signed
@@ -70,9 +72,21 @@ class Members:
         ``member.unknown``, ``data.not-authentic``, ``log.*`` or ``group.*``.
         """
         decoded, message, signature = decode_member_change(change)
+        claimed = _claimed_member(decoded)
+        _require_own_entries(decoded, claimed)
+        # Before the token or anything dear: whoever can reach this can send anything.
+        public = self._key_of_change(decoded, claimed)
+        try:
+            verify(public, message, signature)
+        except DataError as error:
+            raise _not_signed() from error
         prepared = [self._groups.prepare(p, self._token()) for p in decoded.proposals]
         states = self._states_with(after for after, _ in prepared)
-        listed, member = self._verified(decoded, message, signature, states)
+        member = _found(states, claimed)
+        if member is None or member.signing_public != public:
+            raise _not_signed()
+        _require_one_key(states, member)
+        listed = self._verified_list(decoded, member)
         blobs = self._blobs(decoded, listed)
         _require_allowed(listed, states)
         self._store.members.put(
@@ -121,11 +135,13 @@ class Members:
         """
         message, signature = split_signed(request, max_size=MAX_SHARE_SIZE)
         asked = decode_bundle_request(message)
-        member = _found(self._states_with(()), asked.member_id)
+        states = self._states_with(())
+        member = _found(states, asked.member_id)
         public = self._nobodys() if member is None else member.signing_public
         verify(public, message, signature)
         if member is None or asked.deployment_id != self._deployment_id:
             raise not_authentic("a request for another deployment")
+        _require_one_key(states, member)
         if abs(self._clock() - asked.time) > REQUEST_LIFE:
             raise DataError(
                 "request.expired",
@@ -162,35 +178,26 @@ class Members:
         states = self._groups.states(self._clock())
         return {**states, **{state.group_id: state for state in after}}
 
-    def _verified(
-        self,
-        change: MemberChange,
-        message: bytes,
-        signature: bytes,
-        states: dict[bytes, GroupState],
-    ) -> tuple[EnrolmentList, Member]:
-        """Verify the change and its list with the one key that the logs give its member."""
-        for member in _everybody(states):
-            try:
-                verify(member.signing_public, message, signature)
-            except DataError:
-                continue
-            listed = verify_enrolment_list(change.signed_list, member.signing_public)
-            if (listed.deployment_id, listed.member_id) != (
-                self._deployment_id,
-                member.member_id,
-            ):
-                break
-            _require_one_key(states, member)
-            identity, _ = self._statements()
-            if listed.identity != identity_fingerprint(identity):
-                break
-            return listed, member
-        raise DataError(
-            "data.not-authentic",
-            "This change is signed by no present key of a member.",
-            hint="Follow the groups and make the change again; see `twinlock member factors`.",
-        )
+    def _key_of_change(self, change: MemberChange, member_id: bytes) -> bytes:
+        """Return the key that a change must be signed with: the new one, where it brings one."""
+        ops = [SignedEntry.decode(p.signed_entry).entry.op for p in change.proposals]
+        renewed = {op.signing_public for op in ops if isinstance(op, MemberRekey)}
+        if len(renewed) > 1:
+            raise _unlike("it brings several new keys")
+        if renewed:
+            return renewed.pop()
+        member = _found(self._states_with(()), member_id)
+        if member is None:
+            raise _not_signed()
+        return member.signing_public
+
+    def _verified_list(self, change: MemberChange, member: Member) -> EnrolmentList:
+        listed = verify_enrolment_list(change.signed_list, member.signing_public)
+        identity, _ = self._statements()
+        of = (listed.deployment_id, listed.member_id, listed.identity)
+        if of != (self._deployment_id, member.member_id, identity_fingerprint(identity)):
+            raise _not_signed()
+        return listed
 
     def _blobs(self, change: MemberChange, listed: EnrolmentList) -> dict[bytes, bytes]:
         stored = self._store.members.enrolments(listed.member_id)
@@ -202,7 +209,7 @@ class Members:
             enrolment = sent.pop(entry.enrolment_id, None)
             if enrolment is None and entry.enrolment_id in stored:
                 enrolment = decode_enrolment(stored[entry.enrolment_id])
-            if enrolment is None or not _is_as_listed(enrolment, entry.kinds, listed):
+            if enrolment is None or not _is_as_listed(enrolment, entry, listed):
                 raise _unlike("an enrolment is missing, or is not as the list says")
             if guessable(enrolment.kinds):
                 raise CallerError(
@@ -259,19 +266,35 @@ class Members:
         ).encode()
 
 
-def _everybody(states: dict[bytes, GroupState]) -> Iterable[Member]:
-    seen: dict[bytes, Member] = {}
-    for state in states.values():
-        for membership in state.members.values():
-            seen.setdefault(membership.member.signing_kid, membership.member)
-    return seen.values()
-
-
 def _found(states: dict[bytes, GroupState], member_id: bytes) -> Member | None:
     for state in states.values():
         if (membership := state.members.get(member_id)) is not None:
             return membership.member
     return None
+
+
+def _claimed_member(change: MemberChange) -> bytes:
+    """Return whose change it says to be; nothing has verified that yet."""
+    message, _ = split_signed(change.signed_list, max_size=MAX_LIST_SIZE)
+    return decode_enrolment_list(message).member_id
+
+
+def _require_own_entries(change: MemberChange, member_id: bytes) -> None:
+    """Let a change bring what its member says of the own ways in and keys, once a group, no more.
+
+    Founding a group here, say, would have this server trust it.
+    """
+    groups = set()
+    for proposal in change.proposals:
+        entry = SignedEntry.decode(proposal.signed_entry).entry
+        own = isinstance(entry.op, Restate | MemberRekey) and entry.actor_id == member_id
+        if not own or entry.group_id in groups:
+            raise DataError(
+                "enrolment.foreign-entry",
+                "This change brings a log entry that is not about its member's ways in.",
+                hint="Hand such entries in by themselves; see `twinlock group`.",
+            )
+        groups.add(entry.group_id)
 
 
 def _require_one_key(states: dict[bytes, GroupState], member: Member) -> None:
@@ -301,11 +324,21 @@ def _require_allowed(listed: EnrolmentList, states: dict[bytes, GroupState]) -> 
             )
 
 
-def _is_as_listed(enrolment: Enrolment, kinds: tuple[str, ...], listed: EnrolmentList) -> bool:
+def _is_as_listed(enrolment: Enrolment, entry: Listed, listed: EnrolmentList) -> bool:
+    """Compare the id too: a stored row can hold another enrolment than its key says."""
     return (
         enrolment.deployment_id == listed.deployment_id
         and enrolment.member_id == listed.member_id
-        and enrolment.kinds == kinds
+        and enrolment.enrolment_id == entry.enrolment_id
+        and enrolment.kinds == entry.kinds
+    )
+
+
+def _not_signed() -> DataError:
+    return DataError(
+        "data.not-authentic",
+        "This change is signed by no present key of a member.",
+        hint="Follow the groups and make the change again; see `twinlock member factors`.",
     )
 
 
