@@ -21,7 +21,7 @@ WEB_SOURCES := $(shell find web/src web/static web/*.mjs web/*.json -type f 2>/d
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
-demo: ready-demo ## seal a table, open it with a member, then fail as a thief (CSV=path)
+demo: ready-demo ## seal a table, open it with members, fail as a thief, lose a laptop (CSV=path)
 	@$(RUN) python -m twinlock.cli.demo $(CSV)
 
 demo-web: ready-web web/dist/agent.js ## a clinic in the browser: sign in, unlock the agent, see records open (W=--help)
