@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,7 +32,7 @@ def ward(monkeypatch: pytest.MonkeyPatch) -> Iterator[Ward]:
 @pytest.fixture
 def stick(monkeypatch: pytest.MonkeyPatch) -> SoftwareAuthenticator:
     """A security key at this computer; its PIN is typed."""
-    device = SoftwareAuthenticator(pin="2580")
+    device = SoftwareAuthenticator(pin="2580", aaguid=os.urandom(16))
     monkeypatch.setattr("fido2.hid.CtapHidDevice.list_devices", lambda: iter([device]))
     monkeypatch.setattr(Terminal, "ask_secret", lambda _self, _prompt: "2580")
     return device

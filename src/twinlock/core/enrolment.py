@@ -176,9 +176,9 @@ def unlock(enrolment: Enrolment, factors: Sequence[Factor]) -> MemberKeys:
     try:
         plaintext = gcm_open(key.reveal(), nonce, sealed, aad)
     except TwinlockError as error:
-        raise _wrong_factor() from error
+        raise _wrong_factor(enrolment) from error
     if plaintext[:32] != _ZEROS or len(plaintext) != 64:
-        raise _wrong_factor()
+        raise _wrong_factor(enrolment)
     return member_keys(Secret(plaintext[32:]), enrolment.kem)
 
 
@@ -213,9 +213,13 @@ def _take_factor(value: Any) -> tuple[str, Parameters]:
     return cbor.take_text(kind), cbor.take_list(parameters, 0, 16)
 
 
-def _wrong_factor() -> DataError:
+def _wrong_factor(enrolment: Enrolment) -> DataError:
+    given = " and ".join(enrolment.kinds)
+    several = len(enrolment.kinds) > 1
     return DataError(
         "factor.wrong",
-        "These factors do not open this enrolment.",
-        hint="Check the passphrase and that it is the right key file, then try again.",
+        f"The {given} that {'were' if several else 'was'} given {'do' if several else 'does'} not "
+        "open this enrolment.",
+        hint="Check what was typed, and that it is the right file, card or key. Which of several "
+        "is wrong cannot be told, nor a wrong one from a damaged enrolment.",
     )
