@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pytest
@@ -89,6 +89,43 @@ def test_a_login_ends_by_logging_out_by_idleness_and_in_any_case(world: World) -
     fourth = agents.agent(login())
     agents.close()
     assert code_of(fourth.card) == "agent.locked"
+
+
+def test_a_login_ends_where_nobody_calls_any_more(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R-INSERVER-2: a thread looks once a minute, as long as there are logins."""
+    waiting: list[tuple[int, Callable[[], None]]] = []
+
+    class Waiting:
+        daemon = False
+
+        def __init__(self, seconds: int, look: Callable[[], None]) -> None:
+            self.entry = seconds, look
+
+        def start(self) -> None:
+            assert self.daemon
+            waiting.append(self.entry)
+
+        def cancel(self) -> None:
+            waiting.remove(self.entry)
+
+    monkeypatch.setattr("twinlock.server.agents.Timer", Waiting)
+    agents = agents_of(world, idle_life=90)
+    login = agents.begin("kim", [agents.password("kim", WORDS, source="10.0.0.1")])
+    agent = agents.agent(login)
+    for locked in (False, True):
+        (seconds, look), *rest = waiting
+        assert (seconds, rest) == (60, [])
+        waiting.clear()
+        world.clock.now += seconds
+        look()
+        assert (agent._keys is None) is locked
+    assert waiting == []
+    agents.begin("kim", [agents.password("kim", WORDS, source="10.0.0.1")])
+    assert len(waiting) == 1
+    agents.close()
+    assert waiting == []
 
 
 def test_a_wrong_password_and_a_stranger_are_told_the_same(world: World) -> None:

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from threading import Timer
 from typing import Final
 
 from twinlock.agent.agent import Agent
@@ -29,6 +30,8 @@ from twinlock.server.vault import Vault
 
 LOGIN_LIFE: Final = 8 * 3600
 IDLE_LIFE: Final = 15 * 60
+LOOK_EVERY: Final = 60
+"""Seconds between looks for logins that have ended by themselves."""
 MAX_AGENTS: Final = 10_000
 
 
@@ -43,7 +46,8 @@ class ServerAgents:
     """Unlocks members' agents inside this process. Safe for many threads.
 
     Raises CallerError ``agent.in-server-off`` unless ``[agent] in-server = true``. A login's agent
-    is locked ``idle_life`` seconds after its last use, and ``login_life`` after it began.
+    is locked ``idle_life`` seconds after its last use, and ``login_life`` after it began, at most
+    a minute late: a thread looks, while there are logins.
     Unlocking takes an Argon2id of 64 MiB: keep it off an event loop.
     """
 
@@ -69,6 +73,7 @@ class ServerAgents:
         self._randomness = randomness
         self._logins: dict[bytes, _Login] = {}
         self._lock = threading.Lock()
+        self._timer: Timer | None = None
 
     def password(self, name: str, text: str, *, source: str) -> Password:
         """Return the factor of a password that was typed into a form.
@@ -112,6 +117,8 @@ class ServerAgents:
         agent, handle = self._unlock(name, factors), self._randomness(32)
         with self._lock:
             self._logins[handle] = _Login(agent, now, now)
+            if self._timer is None:
+                self._look_later()
         return Secret(handle)
 
     def agent(self, login: Secret) -> Agent:
@@ -138,6 +145,9 @@ class ServerAgents:
         """Lock all agents."""
         with self._lock:
             ended, self._logins = list(self._logins.values()), {}
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
         for login in ended:
             login.agent.lock()
 
@@ -160,6 +170,19 @@ class ServerAgents:
 
     def _accept(self, change: bytes) -> None:
         self._vault.members.accept(change)
+
+    def _look_later(self) -> None:
+        self._timer = Timer(LOOK_EVERY, self._look)
+        self._timer.daemon = True
+        self._timer.start()
+
+    def _look(self) -> None:
+        """End what has ended while nobody called: until then its keys would be in memory."""
+        self._end_old(self._clock())
+        with self._lock:
+            self._timer = None
+            if self._logins:
+                self._look_later()
 
     def _end_old(self, now: int) -> None:
         with self._lock:
