@@ -47,7 +47,8 @@ _ROWS: Final = (
     Claim(
         "live-server-agent",
         "the same, LIVE, agent in the server, or SCRAM there",
-        "the members who log in meanwhile",
+        "all that the members may open who are logged in or log in meanwhile, by their groups' "
+        "policies or not, until they revoke; nothing of those who had logged out or stay away",
     ),
     Claim(
         "live-quorum",
