@@ -20,6 +20,7 @@ from twinlock.core.ports import KeyRole, OuterSuite, Token, TokenKey, TransportK
 from twinlock.core.primitives import SigningKey, sha256, signing_key_from_seed
 from twinlock.core.secret import Secret
 from twinlock.core.statements import (
+    KEY_LIFE,
     Directory,
     Statement,
     identity_fingerprint,
@@ -265,7 +266,7 @@ class OwnToken:
     def state(self, key: TokenKey, sign: Callable[[bytes], bytes] | None = None) -> Statement:
         """State a key, newer than any other; signed by this identity, or by ``sign``."""
         now = int(time.time())
-        raw = token_key_statement(self.deployment_id, key, "own", now, now + 86400)
+        raw = token_key_statement(self.deployment_id, key, "own", now, now + KEY_LIFE)
         return Statement(raw, (sign or self.identity.sign)(raw))
 
     def directory(self) -> tuple[Statement, ...]:
