@@ -32,6 +32,7 @@ VICTIM: Final = "pia"
 _ENTRIES: Final = (
     ("agent", "src/agent/window.ts"),
     ("agent-worker", "src/agent/worker.ts"),
+    ("agent-more", "src/agent/more.ts"),
     ("relay", "src/agent/relay.ts"),
 )
 

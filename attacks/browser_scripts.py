@@ -115,7 +115,7 @@ def browser_page_scripts(world: World, trial: Trial) -> None:
 def _framing_allowed() -> Iterator[None]:
     with ExitStack() as stack:
         stack.enter_context(weakened((AgentSite, "_framing", lambda *_: ())))
-        top = Patch("agent/window.ts", "if (window.top !== window)", "if (false)")
+        top = Patch("agent/surroundings.ts", "if (window.top !== window)", "if (false)")
         stack.enter_context(source_changed(top))
         yield
 
@@ -159,7 +159,7 @@ def browser_agent_window(world: World, trial: Trial) -> None:
     mutations=[
         weaker_source(
             "the window decides everything by itself",
-            Patch("agent/worker.ts", "approve: () => call.approved", "approve: () => true"),
+            Patch("agent/worker.ts", "approve: () => approved", "approve: () => true"),
             Patch("agent/desk.ts", "request.reasons.length === 0", "true"),
         ),
         weaker_source(

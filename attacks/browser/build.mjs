@@ -35,18 +35,26 @@ const weakening = {
   },
 };
 
-await build({
+const common = {
   absWorkingDir: web,
   bundle: true,
   format: "esm",
   target: "es2022",
   charset: "utf8",
   legalComments: "none",
-  entryPoints: entries,
   outdir: out,
   plugins: [weakening],
   logLevel: "error",
-});
+};
+// The worker comes in pieces, as in web/build.mjs.
+const inPieces = ([name]) => ["agent-worker", "agent-more"].includes(name);
+const all = Object.entries(entries);
+const whole = Object.fromEntries(all.filter((entry) => !inPieces(entry)));
+const pieces = Object.fromEntries(all.filter(inPieces));
+if (Object.keys(whole).length > 0) await build({ ...common, entryPoints: whole });
+if (Object.keys(pieces).length > 0) {
+  await build({ ...common, entryPoints: pieces, splitting: true, chunkNames: "agent-shared" });
+}
 for (const { file, from } of patches) {
   if (!applied.has(from)) throw new Error(`no source is called ${file}, or nothing imports it`);
 }

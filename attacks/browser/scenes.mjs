@@ -114,7 +114,7 @@ async function reaching(agent) {
     return Promise.race([answer, new Promise((done) => setTimeout(done, 400))]);
   });
   await attempt("the agent's service worker", async () => {
-    const worker = await navigator.serviceWorker.register(`${agent}/agent-worker.js`, { scope: `${agent}/` });
+    const worker = await navigator.serviceWorker.register(`${agent}/agent-worker.js`, { scope: `${agent}/`, type: "module" });
     return worker.scope;
   });
   return got;
