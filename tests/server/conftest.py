@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.server.factor_scene import deployment, unlocked_keyring
+from tests.server.factor_things import Scene
 from tests.server.world import World, world_in_memory, world_on_softhsm
 from tests.token.rigs import init_softhsm
 
@@ -36,3 +38,17 @@ def world(request: pytest.FixtureRequest) -> World:
     """Both, for tests that leave the groups as they are."""
     found: World = request.getfixturevalue(request.param)
     return found
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory, softhsm_folder: Path) -> Iterator[Scene]:
+    """One deployment for the lives of all factors of a module; each makes members of its own."""
+    with deployment(tmp_path_factory.mktemp("deployment")) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A desktop session whose keyring this process uses."""
+    with unlocked_keyring(tmp_path_factory.mktemp("desktop")):
+        yield

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.server.factor_matrix import BY_NAME, HERE, LATER, Row
-from tests.server.factor_things import SHARING, THINGS, Person, Scene, Thing, kind_of
+from tests.server.factor_things import CONTACTS, SHARING, THINGS, Person, Scene, Thing, kind_of
 from tests.server.world import DIAGNOSIS
 from twinlock.agent.agent import Agent
 from twinlock.agent.aiding import Aiding
@@ -32,7 +32,6 @@ from twinlock.server.records import Sealed
 from twinlock.server.setup import deployment_card
 
 DAY = 86400
-TEXT = "I48.0"
 
 WRONG = {"passkey": "passkey.other-credential", "smart-card": "card.key-missing"}
 """How a thing that is another one shows before the enrolment is tried; all others do not."""
@@ -260,7 +259,7 @@ class Life:
         shown = decode_member_bundle(vault.members.everything(self.agent.member_id))
         kept: list[bytes] = []
         device = NewDevice.begin(self.name, contacts_enrolment(shown), kept.append, clock=clock)
-        codes = {name: self._confirm(device, name) for name in self.scene.contacts[:2]}
+        codes = {name: self._confirm(device, name) for name in CONTACTS[:2]}
         clock.forward(DAY)
         for name, code in codes.items():
             agent = self.scene.agent(name)
@@ -276,7 +275,7 @@ class Life:
         done = aid.confirm(opened.opening, opened.code)
         if done.notice is not None:
             self.world.vault.append(done.notice)
-            for contact in self.scene.contacts:
+            for contact in CONTACTS:
                 self.scene.follow(self.scene.agent(contact))
         return done.code
 

@@ -23,7 +23,6 @@ from twinlock.agent.scram import Scram
 from twinlock.core.enrolment import Enrolment
 from twinlock.core.factors import EnrollableFactor, Factor
 from twinlock.core.factors.contacts import ContactsFactor
-from twinlock.core.login import login_verifier
 from twinlock.core.member_change import Login
 from twinlock.core.secret import Secret
 from twinlock.keyring.device_key import KeyringDeviceKey
@@ -38,6 +37,9 @@ from twinlock.sharing.shamir import Shamir
 
 PIN = "2580"
 RP_ID = "agent.example"
+TEXT = "I48.0"
+CONTACTS = ("anna", "berta", "carl")
+"""Members of the ward who help others back."""
 SHARING = Shamir()
 
 
@@ -56,11 +58,6 @@ class Scene:
     cards: Sequence[Reader]
     nobodys_card: Reader
     drawn: int = 0
-
-    @property
-    def contacts(self) -> tuple[str, ...]:
-        """Members who help others back."""
-        return ("anna", "berta", "carl")
 
     def agent(self, name: str) -> Agent:
         return self.world.members[name].agent
@@ -157,8 +154,7 @@ class PasswordThing(PassphraseThing):
         return self._used
 
     def logins(self, enrolment: Enrolment) -> list[Login]:
-        secret = self._used.login_secret(enrolment)
-        return [Login("split", login_verifier(enrolment.member_id, secret))]
+        return [Login("split", self._used.new_login(enrolment))]
 
     def signs_in(self, enrolment: Enrolment) -> None:
         """Split login (SPEC 26), with the evaluation that unlocking paid for."""
@@ -282,7 +278,7 @@ class ContactsThing(Held):
         return choose_contacts(
             self.person.agent.admin,
             scene.group.group_id,
-            [scene.agent(name).member_id for name in scene.contacts],
+            [scene.agent(name).member_id for name in CONTACTS],
             needed=2,
             sharing=SHARING,
         )

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import pkgutil
-from collections.abc import Iterator
 from importlib import import_module
 from itertools import combinations
 from pathlib import Path
 
-import keyring.core
 import pytest
-from keyring.backends import SecretService
 
 import twinlock.core.factors
-from tests.keyring.desktop import desktop
 from tests.server.factor_life import (
     REFUSED,
-    TEXT,
     Life,
     code_of,
     enrolling,
@@ -33,50 +28,12 @@ from tests.server.factor_matrix import (
     ROWS,
     Row,
 )
-from tests.server.factor_things import THINGS, Scene, Thing, kind_of, new_card
-from tests.server.world import DIAGNOSIS, World, world_on_softhsm
-from tests.token.rigs import init_softhsm
+from tests.server.factor_things import CONTACTS, TEXT, THINGS, Scene, Thing, kind_of
+from tests.server.world import DIAGNOSIS
 from twinlock.agent.aiding import Aiding
 from twinlock.agent.ways import NewWay
 from twinlock.core.enrolment import decode_enrolment
 from twinlock.core.member_bundle import decode_member_bundle
-from twinlock.core.membership import Policy
-from twinlock.core.membership.traits import SCRAM_ALONE, SOLE_PASSKEY
-from twinlock.server.setup import add_hardening_key, add_verifier_key
-
-CONTACTS = ("anna", "berta", "carl")
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory, softhsm_folder: Path) -> Iterator[World]:
-    """One deployment for all rows; each makes members of its own."""
-    folder, uri = tmp_path_factory.mktemp("deployment"), init_softhsm("every factor")
-    with world_on_softhsm(folder, uri, groups={"ward": ("weber", *CONTACTS)}) as made:
-        for add in (add_hardening_key, add_verifier_key):
-            add(made.vault.store, made.vault.token, made.config, now=made.clock())
-        made.clock.forward(120)
-        yield made
-
-
-@pytest.fixture(scope="module")
-def scene(world: World) -> Scene:
-    ward, weber = world.groups["ward"], world.members["weber"].agent
-    rules = Policy(
-        outer_suites=world.config.accept, exceptions=frozenset({SCRAM_ALONE, SOLE_PASSKEY})
-    )
-    lenient = world.founding.group("lenient", rules, [weber])
-    records = [world.vault.seal(TEXT, to=to, context=DIAGNOSIS) for to in (ward, lenient)]
-    return Scene(world, ward, lenient, *records, [new_card(), new_card()], new_card())
-
-
-@pytest.fixture(scope="module")
-def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """A desktop session whose keyring is unlocked, for those who keep a key there."""
-    with desktop(tmp_path_factory.mktemp("desktop")) as begun, pytest.MonkeyPatch.context() as here:
-        for name, value in begun.env.items():
-            here.setenv(name, value)
-        here.setattr(keyring.core, "_keyring_backend", SecretService.Keyring())
-        yield
 
 
 @pytest.fixture
@@ -211,6 +168,9 @@ def recovers(life: Life, home: Path) -> None:
     assert life.opens(agent) == TEXT
     kept = decode_member_bundle(life.world.vault.members.everything(agent.member_id)).blobs
     assert lost.isdisjoint(decode_enrolment(blob).enrolment_id for blob in kept)
+
+
+# --- contacts -------------------------------------------------------------------------------------
 
 
 @rows(contacts=True)

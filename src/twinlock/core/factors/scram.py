@@ -61,6 +61,16 @@ class ScramFactor:
         salt, iterations = self._chosen
         return take_scram_parameters([randomness(SALT_SIZE) if salt is None else salt, iterations])
 
+    def with_verifier(self, parameters: Parameters) -> ScramFactor:
+        """Return the same password for new enrolments that go with the verifier of an old one.
+
+        Raises ``factor.parameters`` or ``format.malformed``.
+        """
+        salt, iterations = take_scram_parameters(parameters)
+        same = ScramFactor(self._ask, salt=salt, iterations=iterations)
+        same._derived = self._derived
+        return same
+
     def keys(self, salt: bytes, iterations: int) -> ScramKeys:
         """Derive the password's keys; signing in and unlocking pay for it once.
 
