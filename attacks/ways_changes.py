@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from attacks.world import World
 
 _PUT: Final = MemberStore.put
-_HALF: Final = ("enrolment.keys-differ", "data.not-authentic")
 
 
 def _put_any_list(connection: Connection, new: PutMember) -> None:
@@ -252,8 +251,7 @@ class _Round:
         for number in range(len(decoded.proposals)):
             half = replace(decoded, proposals=decoded.proposals[number : number + 1])
             signed = half.signed(keys.signing)
-            # Which of the two is said depends on the group that the server looks at first.
-            self.refused(trial, "a revocation in one group", signed, *_HALF)
+            self.refused(trial, "a revocation in one group", signed, "enrolment.keys-differ")
         database, where = self.world.database, {"member_id": self.ada.member_id}
         database.update("twinlock_members", where, name="ada, taken aside")
         database.insert("twinlock_members", member_id=b"somebody else's!", name="ada")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from attacks.factor_accounts import NEW_PASSWORD, free_hashes
 from attacks.harness import Mutation, Trial, attack, nothing, weakened
+from attacks.row_rollback import PINS_IGNORED
 from attacks.ways_scene import TABLES, Scene
 from twinlock.agent import agent as agents
 from twinlock.agent.agent import Agent
@@ -88,6 +89,7 @@ def _asker_unverified(_: Members, request: bytes) -> bytes:
             "the server hands out a member's ways in to whoever asks",
             lambda: weakened((Members, "asker", _asker_unverified)),
         ),
+        PINS_IGNORED,
     ],
 )
 def ways_put_back(world: World, trial: Trial) -> None:
@@ -179,6 +181,11 @@ class _Round:
             with trial.attempt(f"old keys at {what}", retired) as attempt:
                 self.scene.follow(agent)
                 attempt.broke()
+        self.world.database.restore(self.old)
+        self.world.restart()
+        with trial.attempt("everything set back, the logs too", "log.rollback") as attempt:
+            self.world.vault.members.full_bundle(arrival.ask())
+            attempt.broke()
 
     # --- what the thief does ---------------------------------------------------------------------
 

@@ -77,7 +77,8 @@ _EPOCH_KEPT: Final = Mutation(
 _GROUP_LEFT_OUT: Final = Mutation(
     "revoking leaves one group out, and the server takes it",
     lambda: weakened(
-        (Ways, "_own_groups", _all_groups_but_one), (members, "_require_one_key", nothing)
+        (Ways, "_own_groups", _all_groups_but_one),
+        (members, "_require_one_key", nothing),
     ),
 )
 
