@@ -36,7 +36,7 @@ def play(browser: Browser, built: Path) -> Iterator[Play]:
 
 
 def test_one_touch_signs_in_and_unlocks_and_the_prf_stays_in_the_agent(play: Play) -> None:
-    """R-PASSKEY-1, R-PASSKEY-4, R-PASSKEY-6, R-PASSKEY-11."""
+    """R-WEB-7, R-PASSKEY-1, R-PASSKEY-4, R-PASSKEY-6, R-PASSKEY-11."""
     play("oneTouch")
 
 
@@ -90,3 +90,15 @@ def test_a_change_that_another_device_was_ahead_of_catches_up_first(play: Play) 
 
 def test_without_a_page_of_the_application_no_way_in_is_made(play: Play) -> None:
     play("withoutPage")
+
+
+def test_a_way_in_is_made_only_with_a_present_one(play: Play) -> None:
+    """R-WEB-9."""
+    assert "do not open" in play("needsPresent")
+
+
+def test_what_a_page_tells_is_checked_and_a_lie_changes_nothing(play: Play) -> None:
+    """R-WEB-8, R-HARD-5, R-HARD-6."""
+    evaluated, offered = play("lyingPage")
+    assert "not made with the token's hardening key" in evaluated
+    assert "not authentic" in offered

@@ -322,3 +322,42 @@ export async function withoutPage(stage) {
   await agent.getByRole("button", { name: "Cancel" }).click();
   assert.equal((await ways(agent)).length, 1);
 }
+
+export async function needsPresent(stage) {
+  const { agent } = await begun(stage);
+  await agent.getByRole("button", { name: "Add a passkey" }).click();
+  await finish(agent, "Add it", { passphrase: "not the passphrase" });
+  const said = await agent.locator("#way-error:not(:empty)").innerText();
+  await agent.keyboard.press("Escape");
+  assert.equal((await ways(agent)).length, 1);
+  return said;
+}
+
+/** The page hands on other answers than the server gave: each is refused, and nothing is changed. */
+export async function lyingPage(stage) {
+  const { page, agent } = await begun(stage);
+  const lies = {
+    evaluate: "({ first, second }) => ({ first: second, second: first })",
+    offer: "({ kid, directory }) => ({ kid, directory: directory.map(([raw], at) => [raw, directory.at(at - 1)[1]]) })",
+  };
+  const said = [];
+  for (const [route, lie] of Object.entries(lies)) {
+    await page.evaluate(
+      ([route, source]) => {
+        const lie = (0, eval)(source);
+        window.honest ??= window.fetch;
+        window.fetch = async (request) => {
+          const response = await window.honest(request);
+          return request.url.endsWith(route) ? Response.json(lie(await response.json())) : response;
+        };
+      },
+      [route, lie],
+    );
+    await agent.getByRole("button", { name: "Add a password" }).click();
+    await finish(agent, "Add it", { passphrase: stage.world.passphrase, secret: "eleven herons" });
+    said.push(await agent.locator("#way-error:not(:empty)").innerText());
+    await agent.getByRole("button", { name: "Cancel" }).click();
+  }
+  assert.equal((await ways(agent)).length, 1);
+  return said;
+}
