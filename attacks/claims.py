@@ -117,8 +117,8 @@ _ROWS: Final = (
         "old-way-in",
         "an old factor of a member, every snapshot, database WRITE and the HSM interface, after "
         "the member changed or revoked it",
-        "changed: whatever the member may open, since changing keeps the keys, also by arriving on "
-        "a computer that knows nothing at a server whose database was set back. Revoked: what was "
+        "changed: is the member still, since changing keeps the keys, also by arriving on a "
+        "computer that knows nothing at a server whose database was set back. Revoked: what was "
         "sealed before, as long as it is not re-sealed; nothing sealed afterwards",
     ),
     Claim(
