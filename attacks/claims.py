@@ -90,8 +90,8 @@ _ROWS: Final = (
     Claim(
         "password-server",
         "a server that lies to members who enrol, change and unlock a password",
-        "nothing of the password. With the HSM interface, live: passwords of those who enrol or "
-        "sign in meanwhile can be tested offline",
+        "nothing of the password. With the HSM interface, live: passwords of those who enrol "
+        "meanwhile can be tested offline",
     ),
     Claim(
         "accounts",

@@ -23,7 +23,6 @@ from twinlock.agent.state import load_state, state_path
 from twinlock.core.enrolment import Enrolment
 from twinlock.core.factors import EnrollableFactor, Factor, stretching
 from twinlock.core.hardening.offer import HardeningOffer
-from twinlock.core.login import login_verifier
 from twinlock.core.ports import KeyRole
 from twinlock.core.primitives import hmac_sha256
 from twinlock.core.scram import keys as scram_keys
@@ -231,8 +230,7 @@ class Accounts:
     def keep(self, name: str, enrolment: Enrolment, password: Password) -> None:
         """Store an enrolment at the server, and what its password logs in with."""
         self.put(name, "enrolment", enrolment.raw)
-        secret = password.login_secret(enrolment)
-        self.put(name, "login", login_verifier(enrolment.member_id, secret))
+        self.put(name, "login", password.new_login(enrolment))
 
     def registered(self, name: str) -> Scram:
         """Make a SCRAM account."""

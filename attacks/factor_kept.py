@@ -21,7 +21,6 @@ from twinlock.agent.ways import NewWay
 from twinlock.core.enrolment import Enrolment, decode_enrolment
 from twinlock.core.factors import EnrollableFactor
 from twinlock.core.factors.password import take_password_parameters
-from twinlock.core.login import login_verifier
 from twinlock.core.member_change import Login
 from twinlock.server.rotation import retire
 
@@ -121,6 +120,6 @@ def _split(factors: Sequence[EnrollableFactor], made: Enrolment) -> list[Login]:
     """What split login compares with, where there is a password."""
     for factor in factors:
         if isinstance(factor, Password):
-            verifier = login_verifier(made.member_id, factor.login_secret(made))
+            verifier = factor.new_login(made)
             return [Login("split", verifier)]
     return []

@@ -28,12 +28,16 @@ from attacks.harness import Mutation, Trial, attack, weakened
 from attacks.powers import OwnToken, directory_of, spki_of_point, statements_of
 from attacks.world import World
 from twinlock.agent import factors as agent_factors
+from twinlock.agent.factors import Password
 from twinlock.core.enrolment import Enrolment
 from twinlock.core.hardening.evaluation import BlindedPoints
 from twinlock.core.hardening.offer import HardeningOffer
+from twinlock.core.login import login_secret
 from twinlock.core.ports import TokenKey
 from twinlock.core.primitives import P256_ORDER, AgreementKey, agreement_key
+from twinlock.core.secret import Secret
 from twinlock.core.statements import Directory, Statement, _decode_token_key
+from twinlock.errors import DataError
 
 Answer = Callable[["_Liar", bytes, bytes, bytes], tuple[bytes, bytes]]
 _OWN: Final = agreement_key(int.from_bytes(os.urandom(32), "big") % (P256_ORDER - 1) + 1)
@@ -105,6 +109,24 @@ _ONE_POINT: Final = Mutation(
     "one answer is believed, the other not looked at",
     lambda: weakened((BlindedPoints, "_fits", lambda *_: True)),
 )
+
+
+def _sent_early(factor: Password, enrolment: Enrolment, *_: object) -> Secret:
+    return login_secret(factor.output(dict(enrolment.factors)["password"], enrolment.place))
+
+
+_EARLY: Final = (Password, "login_secret", _sent_early)
+_ONE_POINT_AND_EARLY: Final = Mutation(
+    "one answer is believed, and the login secret is sent before anything opened",
+    lambda: weakened((BlindedPoints, "_fits", lambda *_: True), _EARLY),
+)
+_UNCHECKED_AND_EARLY: Final = Mutation(
+    "keys come from whatever directory, and the login secret is sent before anything opened",
+    lambda: weakened((agent_factors, "verify_directory", _unchecked), _EARLY),
+)
+_SENT_EARLY: Final = Mutation(
+    "the login secret is sent before anything opened", lambda: weakened(_EARLY)
+)
 _UNCHECKED: Final = Mutation(
     "hardening keys come from whatever directory the server shows",
     lambda: weakened((agent_factors, "verify_directory", _unchecked)),
@@ -116,7 +138,7 @@ _UNCHECKED: Final = Mutation(
     claim="password-server",
     attack=30,
     says="answers made with 1, with the server's own scalar, with points of its choice",
-    mutations=[_ONE_POINT],
+    mutations=[_ONE_POINT, _ONE_POINT_AND_EARLY],
     databases=False,
 )
 def factor_lying_scalar(world: World, trial: Trial) -> None:
@@ -172,7 +194,7 @@ def _moves(accounts: Accounts, liar: _Liar) -> _Shown:
 
 
 def _signs_in(accounts: Accounts, liar: _Liar) -> _Shown:
-    """The login secret goes to the server, before or after anything is unlocked."""
+    """The login secret goes to the server, if the enrolment opened."""
     made = accounts.ada()
     secret = accounts.password("ada", service=liar).login_secret(made)
     return _Shown(made, secret.reveal())
@@ -192,7 +214,7 @@ _ABSENT: Final = "nobody there"
     claim="password-server",
     attack=(30, 36),
     says="hardening keys of the server's own in the directory, signed by it or made to be signed",
-    mutations=[_UNCHECKED, HASH_ALONE],
+    mutations=[_UNCHECKED, _UNCHECKED_AND_EARLY, _SENT_EARLY, HASH_ALONE],
     databases=False,
 )
 def factor_lying_directory(world: World, trial: Trial) -> None:
@@ -220,7 +242,7 @@ def _stated_by_the_token(world: World, trial: Trial) -> None:
         ]
     statements = [*stated, *statements_of(world.database)]
     taken = {moment for moment in (*_MOMENTS, _ABSENT) if _tests(world, moment, statements)}
-    trial.loot("by keys that the token stated", claimed=set(_MOMENTS), taken=taken)
+    trial.loot("by keys that the token stated", claimed=set(_MOMENTS) - {"login"}, taken=taken)
 
 
 def _own_keys(world: World) -> list[TokenKey]:
@@ -237,6 +259,11 @@ def _tests(world: World, moment: str, statements: Sequence[Statement]) -> bool:
         shown = _Shown(accounts.ada(), accounts.get("ada", "login") or b"")
     else:
         liar = _Liar(Service(world, "ada"), _by(_OWN), statements)
-        shown = _MOMENTS[moment](accounts, liar)
+        try:
+            shown = _MOMENTS[moment](accounts, liar)
+        except DataError as error:
+            if error.code != "factor.wrong":
+                raise
+            return False  # the login secret stayed where it was
     directory = _unchecked(statements, deployment_id=world.config.deployment_id)
     return shown.guesser(directory, _OWN).found([*_TEXTS, WRONG]) != set()

@@ -30,7 +30,7 @@ from twinlock.core import enrolment as enrolments
 from twinlock.core.enrolment import Enrolment
 from twinlock.core.factors import Factor, Parameters, Place, password
 from twinlock.core.factors.stretching import stretch
-from twinlock.core.login import login_secret
+from twinlock.core.login import login_secret, login_verifier
 from twinlock.core.member_change import Login
 from twinlock.core.primitives import hkdf_extract
 from twinlock.core.secret import Secret
@@ -49,9 +49,9 @@ def _hash_alone(*given: object) -> Secret:
     return Secret(hkdf_extract(b"", stretched.reveal()))
 
 
-def _login_of_hash(factor: Password, enrolment: Enrolment) -> Secret:
-    _, by = password.take_password_parameters(dict(enrolment.factors)["password"])
-    return login_secret(stretch(factor.ask(), by))
+def _login_of_hash(factor: Password, made: Enrolment) -> bytes:
+    _, by = password.take_password_parameters(dict(made.factors)["password"])
+    return login_verifier(made.member_id, login_secret(stretch(factor.ask(), by)))
 
 
 def _seal_beside(token: Pkcs11Token, kid: bytes, plaintext: Secret, binding: bytes) -> bytes:
@@ -82,7 +82,7 @@ ONE_FACTOR_ALONE: Final = Mutation(
 )
 _LOGIN_OF_HASH: Final = Mutation(
     "what is kept for split login comes from the hash that was not hardened",
-    lambda: weakened((Password, "login_secret", _login_of_hash)),
+    lambda: weakened((Password, "new_login", _login_of_hash)),
 )
 _STORED_KEY_STORED: Final = Mutation(
     "StoredKey lies beside its locked copy",

@@ -33,7 +33,6 @@ from twinlock.agent.scram import Scram
 from twinlock.agent.state import state_path
 from twinlock.agent.ways import NewWay
 from twinlock.core.enrolment import Enrolment, decode_enrolment
-from twinlock.core.login import login_verifier
 from twinlock.core.member_bundle import decode_member_bundle
 from twinlock.core.member_change import Login
 from twinlock.core.secret import Secret
@@ -73,8 +72,7 @@ def enrolled(ward: Ward, service: MemberService, *more: Any, text: str = WORDS) 
 
     def logins_of(enrolment: Enrolment) -> list[Login]:
         made.append(enrolment)
-        secret = password.login_secret(enrolment)
-        return [Login("split", login_verifier(enrolment.member_id, secret))]
+        return [Login("split", password.new_login(enrolment))]
 
     kim(ward).ways.enrol(NewWay([password, *more]), logins_of=logins_of, send=service.change)
     follow_online(service, kim(ward))

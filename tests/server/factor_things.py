@@ -105,8 +105,8 @@ class Thing(Protocol):
         """What the server keeps to compare sign-ins with."""
         ...
 
-    def signs_in(self, enrolment: Enrolment) -> None:
-        """Sign in at the server, where this kind does."""
+    def signs_in(self, enrolment: Enrolment, beside: Sequence[Factor]) -> None:
+        """Sign in at the server, if this kind does; ``beside``: what else the enrolment takes."""
         ...
 
 
@@ -119,7 +119,7 @@ class Held:
     def logins(self, _: Enrolment) -> list[Login]:
         return []
 
-    def signs_in(self, enrolment: Enrolment) -> None:
+    def signs_in(self, enrolment: Enrolment, beside: Sequence[Factor]) -> None:
         """There is nothing to sign in with."""
 
 
@@ -156,10 +156,10 @@ class PasswordThing(PassphraseThing):
     def logins(self, enrolment: Enrolment) -> list[Login]:
         return [Login("split", self._used.new_login(enrolment))]
 
-    def signs_in(self, enrolment: Enrolment) -> None:
+    def signs_in(self, enrolment: Enrolment, beside: Sequence[Factor]) -> None:
         """Split login (SPEC 26), with the evaluation that unlocking paid for."""
-        stored = self.person.scene.world.vault.members.logins(self.person.name, "split")
-        check_login(stored[0], enrolment.member_id, self._used.login_secret(enrolment))
+        (stored,) = self.person.scene.world.vault.members.logins(self.person.name, "split")
+        check_login(stored, enrolment.member_id, self._used.login_secret(enrolment, *beside))
 
 
 class ScramThing(PassphraseThing):
@@ -175,7 +175,7 @@ class ScramThing(PassphraseThing):
     def logins(self, _: Enrolment) -> list[Login]:
         return [Login("scram", self._verifier)]
 
-    def signs_in(self, enrolment: Enrolment) -> None:
+    def signs_in(self, enrolment: Enrolment, beside: Sequence[Factor]) -> None:
         """A whole exchange (RFC 5802), with the keys that unlocking paid for."""
         self._used.sign_in(self.person.name, enrolment, _Exchange(self.person.scene.world))
 

@@ -59,8 +59,7 @@ def enrolled(world: World, home: Path, *more: Any) -> Enrolment:
 
 def stored(world: World, enrolment: Enrolment) -> bytes:
     """What the application keeps."""
-    secret = password(world).login_secret(enrolment)
-    return login_verifier(enrolment.member_id, secret)
+    return password(world).new_login(enrolment)
 
 
 def test_a_member_logs_in_with_the_password_and_with_no_other(world: World, tmp_path: Path) -> None:
@@ -69,7 +68,10 @@ def test_a_member_logs_in_with_the_password_and_with_no_other(world: World, tmp_
     verifier, member_id = stored(world, enrolment), enrolment.member_id
     check_login(verifier, member_id, password(world).login_secret(enrolment))
     right = password(world).login_secret(enrolment)
-    wrong = password(world, "zürich, correct horse").login_secret(enrolment)
+    wrong = Secret(bytes(32))
+    with pytest.raises(DataError) as unopened:
+        password(world, "zürich, correct horse").login_secret(enrolment)
+    assert unopened.value.code == "factor.wrong"
     for kept, whose, secret in (
         (verifier, member_id, wrong),
         (verifier, bytes(16), right),
@@ -122,8 +124,11 @@ def test_the_login_secret_comes_from_the_password_of_a_set_too(
     key = DeviceKey.create(tmp_path / "ayse.key")
     enrolment = enrolled(world, tmp_path, key)
     check_login(
-        stored(world, enrolment), enrolment.member_id, password(world).login_secret(enrolment)
+        stored(world, enrolment), enrolment.member_id, password(world).login_secret(enrolment, key)
     )
+    with pytest.raises(CallerError) as caught:
+        password(world).login_secret(enrolment)
+    assert caught.value.code == "factor.missing"
 
 
 def test_an_enrolment_without_a_password_gives_no_login(world: World, tmp_path: Path) -> None:
@@ -156,7 +161,7 @@ def test_another_enrolment_has_another_verifier(world: World, tmp_path: Path) ->
     enrolment = enrolled(world, tmp_path)
     secret = password(world).login_secret(enrolment)
     elsewhere = replace(enrolment, enrolment_id=os.urandom(16))
-    assert password(world).login_secret(elsewhere) != secret
+    assert password(world).new_login(elsewhere) != login_verifier(enrolment.member_id, secret)
 
 
 # --- a thief with a snapshot of the database ------------------------------------------------------

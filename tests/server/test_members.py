@@ -27,6 +27,7 @@ from twinlock.core.release import sign_message
 from twinlock.errors import TwinlockError
 from twinlock.server.setup import deployment_card
 from twinlock.store.members import PutMember
+from twinlock.testing import MemoryMember
 
 
 @pytest.fixture
@@ -316,6 +317,18 @@ def test_whoever_revoked_goes_on_at_once_in_each_group(world: World, tmp_path: P
         assert len(renewed.groups) == 2
         request = world.asked_for("I48.0")
         (opened,) = world.vault.open(request, renewed.release(request))
+        assert opened.text().reveal() == "I48.0"
+
+
+def test_a_revocation_interrupted_after_its_state_took_its_place_goes_on(
+    world: World, tmp_path: Path
+) -> None:
+    """R-WAYS-10: logs that were not followed yet keep nobody out of the groups that were."""
+    agent, key = world.weber.agent, DeviceKey.create(tmp_path / "new.key")
+    world.vault.members.accept(agent.ways.revoke([NewWay([key])]))
+    FileHome(state_path(world.founding.folder, "weber")).promote()
+    with Agent.unlock("weber", key, home=world.founding.folder, clock=world.clock) as again:
+        (opened,) = world.opened(world.asked_for("I48.0"), MemoryMember(again, []))
         assert opened.text().reveal() == "I48.0"
 
 

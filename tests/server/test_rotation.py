@@ -99,14 +99,14 @@ def test_what_signs_in_follows_the_new_enrolment(world: World) -> None:
 
     def logins(enrolment: Enrolment) -> list[Login]:
         seen.append(enrolment)
-        return [Login("split", words.login_secret(enrolment).reveal())]
+        return [Login("split", words.new_login(enrolment))]
 
     with Agent.unlock("kim", words, home=world.founding.folder, clock=world.clock) as unlocked:
         world.founding.follow(unlocked)
         renew(unlocked, [words], send=world.vault.members.accept, logins=logins)
     (enrolment,) = seen
     stored = world.vault.members.logins("kim", "split")
-    assert stored == [words.login_secret(enrolment).reveal()]
+    assert stored == [words.new_login(enrolment)]
 
 
 def test_a_renewal_that_does_not_arrive_changes_nothing(world: World) -> None:

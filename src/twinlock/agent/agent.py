@@ -396,8 +396,9 @@ class Agent:
 
     def _examine(self, bundle: RequestBundle, *, helping: bool = False) -> ExaminedRequest:
         examined = examine(self._state, bundle, now=self._clock(), helping=helping)
-        public = self._unlocked().signing.public
-        require_present_keys(examined.groups.values(), self.member_id, public)
+        # Of other groups this agent may know what was before the member took new keys.
+        told = [examined.groups[n.group_id] for n in bundle.news]
+        require_present_keys(told, self.member_id, self._unlocked().signing.public)
         verified = {g: k for g, k in examined.groups.items() if k.verified}
         self._keep(verified, examined.identity, bundle.news)
         self._group_keys.receive(bundle.keys)

@@ -11,14 +11,14 @@ from typing import Protocol, Self
 from twinlock.agent.device_keys import load_device_key, save_device_key
 from twinlock.core import cbor
 from twinlock.core.deployment import DeploymentCard
-from twinlock.core.enrolment import Enrolment
-from twinlock.core.factors import Parameters, Place
+from twinlock.core.enrolment import Enrolment, unlock
+from twinlock.core.factors import Factor, Parameters, Place
 from twinlock.core.factors.device_key import DeviceKeyFactor
 from twinlock.core.factors.passphrase import PassphraseFactor
 from twinlock.core.factors.password import PasswordFactor
 from twinlock.core.hardening.offer import HardeningOffer
 from twinlock.core.keyfile import KEY_SIZE
-from twinlock.core.login import login_secret
+from twinlock.core.login import login_secret, login_verifier
 from twinlock.core.membership import Invitation
 from twinlock.core.ports import Clock, Randomness
 from twinlock.core.secret import Secret
@@ -105,12 +105,26 @@ class Password(PasswordFactor):
             known[name] = super().output(parameters, place)
         return known[name]
 
-    def login_secret(self, enrolment: Enrolment) -> Secret:
+    def login_secret(self, enrolment: Enrolment, *others: Factor) -> Secret:
         """Return 32 bytes to log in to an application with (SPEC 26): send them over TLS.
 
-        They change with the enrolment, so that the application takes a new verifier then. Raises
-        like ``output``, and CallerError ``factor.missing`` for an enrolment without a password.
+        The enrolment is unlocked first, with ``others`` where it needs more than the password: only
+        what opened it may leave. They change with the enrolment, so that the application takes a
+        new verifier then. Raises like ``core.enrolment.unlock``, ``output`` and ``new_login``.
         """
+        parameters = self._parameters_in(enrolment)
+        unlock(enrolment, [self, *others])
+        return login_secret(self.output(parameters, enrolment.place))
+
+    def new_login(self, made: Enrolment) -> bytes:
+        """Return what the application is to compare logins by an enrolment just made with.
+
+        Raises CallerError ``factor.missing`` for one without a password.
+        """
+        secret = login_secret(self.output(self._parameters_in(made), made.place))
+        return login_verifier(made.member_id, secret)
+
+    def _parameters_in(self, enrolment: Enrolment) -> Parameters:
         parameters = dict(enrolment.factors).get(self.kind)
         if parameters is None:
             raise CallerError(
@@ -118,7 +132,7 @@ class Password(PasswordFactor):
                 f"This enrolment opens with {' and '.join(enrolment.kinds)}, not with a password.",
                 hint="Use another enrolment.",
             )
-        return login_secret(self.output(parameters, enrolment.place))
+        return parameters
 
 
 class Passphrase(PassphraseFactor):

@@ -9,7 +9,6 @@ from twinlock.agent.ways import NewWay
 from twinlock.cli.demo_guesser import Guesser, steal
 from twinlock.cli.demo_stage import Stage, code_of
 from twinlock.core.enrolment import Enrolment, decode_enrolment
-from twinlock.core.login import login_verifier
 from twinlock.core.member_bundle import decode_member_bundle
 from twinlock.core.member_change import Login
 from twinlock.server.guess_cost import expected_seconds, measure
@@ -37,7 +36,7 @@ def sign_in_by_password(stage: Stage) -> None:
     chosen = world.password("lena", _PASSWORD)
 
     def split(made: Enrolment) -> list[Login]:
-        return [Login("split", login_verifier(made.member_id, chosen.login_secret(made)))]
+        return [Login("split", chosen.new_login(made))]
 
     world.lena.ways.enrol(
         NewWay([chosen], "password"), logins_of=split, send=world.vault.members.accept

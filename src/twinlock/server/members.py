@@ -82,8 +82,8 @@ class Members:
             raise _not_signed() from error
         prepared = [self._groups.prepare(p, self._token()) for p in decoded.proposals]
         states = self._states_with(after for after, _ in prepared)
-        member = _found(states, claimed)
-        if member is None or member.signing_public != public:
+        member = _found(states, claimed, public)
+        if member is None:
             raise _not_signed()
         _require_one_key(states, member)
         listed = self._verified_list(decoded, member)
@@ -266,9 +266,13 @@ class Members:
         ).encode()
 
 
-def _found(states: dict[bytes, GroupState], member_id: bytes) -> Member | None:
+def _found(
+    states: dict[bytes, GroupState], member_id: bytes, public: bytes | None = None
+) -> Member | None:
+    """Return the member of this id, with this signing key if one is given."""
     for state in states.values():
-        if (membership := state.members.get(member_id)) is not None:
+        membership = state.members.get(member_id)
+        if membership is not None and public in (None, membership.member.signing_public):
             return membership.member
     return None
 

@@ -25,7 +25,6 @@ from twinlock.core import factors as core_factors
 from twinlock.core.deployment import DeploymentCard
 from twinlock.core.enrolment import Enrolment
 from twinlock.core.factors import EnrollableFactor, Parameters
-from twinlock.core.login import login_verifier
 from twinlock.core.member_change import Login
 from twinlock.core.ports import Randomness
 from twinlock.core.secret import Secret, SecretText
@@ -206,8 +205,7 @@ def _scram(
 
 def split_login(password: Password, enrolment: Enrolment) -> Login:
     """Return what a server compares this password's split login with (SPEC 26)."""
-    verifier = login_verifier(enrolment.member_id, password.login_secret(enrolment))
-    return Login("split", verifier)
+    return Login("split", password.new_login(enrolment))
 
 
 class _KeyringKeyToBe:
