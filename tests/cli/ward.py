@@ -9,19 +9,39 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 
 from tests.cli.deployment import Cli
-from twinlock import Context
+from tests.server.world import found_on_softhsm
+from twinlock import Context, Vault
 from twinlock.agent.agent import Agent
 from twinlock.core.factors import Factor
-from twinlock.server.setup import add_hardening_key, add_verifier_key, deployment_card
-from twinlock.testing import MemoryDeployment, memory_vault
+from twinlock.core.membership import Policy
+from twinlock.core.membership.traits import SCRAM_ALONE, SOLE_PASSKEY
+from twinlock.server.config import Config
+from twinlock.server.pins import FilePins
+from twinlock.server.setup import (
+    add_hardening_key,
+    add_verifier_key,
+    connect_token,
+    deployment_card,
+)
+from twinlock.store.sql import SqlStore
+from twinlock.testing import memory_vault
+from twinlock.testing.founding import Founding
 
 DIAGNOSIS = Context(table="patient", record="4711", column="diagnosis")
-MODULES = ("service", "server_side", "member.kept", "group.exchange", "group.acting")
+MODULES = (*("service", "server_side", "member.kept", "group.exchange", "group.acting"),)
+
+
+class Made(Protocol):
+    """A deployment in this process."""
+
+    config: Config
+    vault: Vault
+    founding: Founding
 
 
 @dataclass
@@ -29,7 +49,7 @@ class Ward:
     """Kim and weber of the ward, whose files lie in ``cli.folder``, and their server."""
 
     cli: Cli
-    made: MemoryDeployment
+    made: Any
 
     @property
     def card(self) -> str:
@@ -65,21 +85,50 @@ class Ward:
 def ward_here(patch: pytest.MonkeyPatch, *, keys: bool = True) -> Iterator[Ward]:
     """``keys``: the token hardens passwords and locks verifiers."""
     with memory_vault(groups={"ward": ["weber", "kim"]}) as made:
-        vault = made.vault
-        if keys:
-            for add in (add_hardening_key, add_verifier_key):
-                add(vault.store, vault.token, vault.config, now=made.founding.clock())
-            vault.read_directory_again()
+        yield _patched(patch, made, made.founding.folder, keys)
 
-        @contextmanager
-        def opened(_terminal: object) -> Iterator[object]:
-            yield vault
 
-        for module in MODULES:
-            patch.setattr(f"twinlock.cli.{module}.vault", opened)
-        folder = made.founding.folder
-        env = {"TWINLOCK_CONFIG": "twinlock.toml", "TWINLOCK_HOME": str(folder)}
-        yield Ward(Cli(folder, env), made)
+@contextmanager
+def ward_on_softhsm(patch: pytest.MonkeyPatch, folder: Path, uri: str) -> Iterator[Ward]:
+    """The same on a real token, with weber alone in the group."""
+    config, writer = found_on_softhsm(folder, uri)
+    with Vault(
+        config,
+        SqlStore.connect(config.store_url),
+        lambda: connect_token(config),
+        pins=FilePins(config.pins),
+        writer=writer,
+    ) as vault:
+        founding = Founding(vault, folder, writer)
+        rules = Policy(
+            outer_suites=config.accept, exceptions=frozenset({SCRAM_ALONE, SOLE_PASSKEY})
+        )
+        founding.group("ward", rules, [founding.member("weber")])
+        yield _patched(patch, _OnToken(config, vault, founding), folder, True)
+
+
+@dataclass
+class _OnToken:
+    config: Config
+    vault: Vault
+    founding: Founding
+
+
+def _patched(patch: pytest.MonkeyPatch, made: Made, folder: Path, keys: bool) -> Ward:
+    vault = made.vault
+    if keys:
+        for add in (add_hardening_key, add_verifier_key):
+            add(vault.store, vault.token, vault.config, now=made.founding.clock())
+        vault.read_directory_again()
+
+    @contextmanager
+    def opened(_terminal: object) -> Iterator[object]:
+        yield vault
+
+    for module in MODULES:
+        patch.setattr(f"twinlock.cli.{module}.vault", opened)
+    env = {"TWINLOCK_CONFIG": "twinlock.toml", "TWINLOCK_HOME": str(folder)}
+    return Ward(Cli(folder, env), made)
 
 
 def code_on(page: str) -> str:

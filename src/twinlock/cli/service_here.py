@@ -12,6 +12,7 @@ from twinlock.core.hardening.offer import HardeningOffer
 from twinlock.core.scram.exchange import refused
 from twinlock.errors import CallerError
 from twinlock.server.decoys import KINDS
+from twinlock.server.own_services import VaultHardening
 from twinlock.server.vault import Vault
 
 if TYPE_CHECKING:
@@ -27,16 +28,16 @@ class VaultService:
     def __init__(self, vault: Vault, account: str) -> None:
         self._vault = vault
         self._account = account
+        self._hardening = VaultHardening(vault, account.encode(), _SOURCE)
         self._exchange: ScramSession | None = None
 
     def offer(self) -> HardeningOffer:
         """See ``HardeningService``."""
-        return self._vault.hardening.offer(self._account.encode())
+        return self._hardening.offer()
 
     def evaluate(self, kid: bytes, first: bytes, second: bytes) -> tuple[bytes, bytes]:
         """See ``HardeningService``."""
-        account = self._account.encode()
-        return self._vault.hardening.evaluate(kid, first, second, account=account, source=_SOURCE)
+        return self._hardening.evaluate(kid, first, second)
 
     def bundle(self, kinds: Iterable[str], enrolment_id: bytes | None = None) -> bytes:
         """See ``Service``; here an operator asks, so that factors without decoys work too."""

@@ -6,8 +6,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from twinlock.agent.device_keys import load_device_key
 from twinlock.agent.factors import DeviceKey
 from twinlock.agent.scram import Scram
 from twinlock.agent.ways import WayIn
@@ -109,9 +111,9 @@ class Keeping:
     def _device_keys(self, _parameters: Parameters) -> Sequence[EnrollableFactor]:
         """Every key that is here: which one this way in was made with, only trying tells."""
         who, known = self._who, self._known
-        named = [who.key_file] if who.in_keyring is None else []
+        named = [who.key_file] if who.in_keyring is None and who.key_file.exists() else []
         around = sorted(who.home.glob(f"{who.name}.*key")) + sorted(who.home.glob("*.key"))
-        paths = {path.resolve(): path for path in [*named, *around] if path.exists()}
+        paths = {path.resolve(): path for path in [*named, *filter(_is_device_key, around)]}
         files = [DeviceKey(path) for path in paths.values()]
         try:
             kept = keyring_keys().all_of(known.deployment_id, known.member_id)
@@ -158,6 +160,15 @@ class Keeping:
     @cached_property
     def _keys(self) -> Passkey:
         return passkey(self._terminal)
+
+
+def _is_device_key(path: Path) -> bool:
+    """A folder may have other files of that ending, such as a server's writer key."""
+    try:
+        load_device_key(path)
+    except TwinlockError:
+        return False
+    return True
 
 
 def _first_that_opens(

@@ -32,6 +32,7 @@ from twinlock.core.factors import Factor
 from twinlock.core.member_bundle import decode_member_bundle
 from twinlock.errors import CallerError
 
+ID_SIZE = 16
 _RECOVERY = "recovery-code"
 
 
@@ -44,6 +45,10 @@ def recover(
     kept: Annotated[
         Path | None,
         typer.Argument(metavar="BUNDLE", help="From `member bundle`; else a server is asked."),
+    ] = None,
+    way: Annotated[
+        str | None,
+        typer.Option(metavar="HEX", help="Id of one way in, if several have the same factors."),
     ] = None,
     replace: Annotated[
         bool, typer.Option("--replace", help="Set NAME.member aside, if there is one here.")
@@ -71,7 +76,7 @@ def recover(
             "--replace.",
         )
     with reached(terminal, who.service, name) as service:
-        arrived = _arrive(terminal, who, card, kept, service)
+        arrived = _arrive(terminal, who, card, kept, _id_of(way), service)
         with _aside(who):
             path = arrived.arrival.settle(arrived.everything, home=who.home)
         agent = arrived.arrival.agent(arrived.everything, kept=FileHome(path))
@@ -95,13 +100,14 @@ def _arrive(
     who: Who,
     card: DeploymentCard,
     bundle: Path | None,
+    enrolment_id: bytes | None,
     service: Service | None,
 ) -> _Arrived:
     """Unlock one of the enrolments that the server keeps, and get the rest."""
     if bundle is not None:
         shown = read_message(bundle, "member bundle")
     elif service is not None:
-        shown = service.bundle(_kinds(who))
+        shown = service.bundle(_kinds(who), enrolment_id)
     else:
         raise CallerError(
             "recovery.no-server",
@@ -115,6 +121,21 @@ def _arrive(
     if bundle is None and service is not None:
         shown = service.full_bundle(arrival.ask())
     return _Arrived(arrival, way.kinds, shown)
+
+
+def _id_of(way: str | None) -> bytes | None:
+    """Read an enrolment's id. Raises CallerError ``enrolment.unknown``."""
+    try:
+        found = None if way is None else bytes.fromhex(way)
+    except ValueError:
+        found = b""
+    if found is not None and len(found) != ID_SIZE:
+        raise CallerError(
+            "enrolment.unknown",
+            f"{way!r} is no whole id of a way in.",
+            hint="`twinlock member factors --json` shows ids of 32 hexadecimal digits.",
+        )
+    return found
 
 
 def _kinds(who: Who) -> frozenset[str]:

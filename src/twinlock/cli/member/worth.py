@@ -78,7 +78,7 @@ def warnings_of(agent: Agent) -> list[str]:
         for way in ways
         if worth_of(way.listed.kinds).strength == "guessable"
     ]
-    return found + _of_contacts(agent) + _of_groups(agent)
+    return found + _of_same_kinds(ways) + _of_contacts(agent) + _of_groups(agent)
 
 
 def warn_of(terminal: Terminal, agent: Agent) -> None:
@@ -89,6 +89,17 @@ def warn_of(terminal: Terminal, agent: Agent) -> None:
 
 def _needs_this_computer(way: WayIn) -> bool:
     return not way.listed.at_server or "device-key" in way.listed.kinds
+
+
+def _of_same_kinds(ways: Sequence[WayIn]) -> list[str]:
+    """By name, a server hands out one enrolment: the newest with these factors."""
+    newest = {way.listed.kinds: way for way in ways if way.listed.at_server}
+    hidden = [w for w in ways if w.listed.at_server and w is not newest[w.listed.kinds]]
+    return [
+        f"{_called(way)} is not found on an empty computer: the server hands out the newest one "
+        f"with these factors. It takes `member recover --way {way.listed.enrolment_id.hex()}`."
+        for way in hidden
+    ]
 
 
 def _of_contacts(agent: Agent) -> list[str]:
