@@ -9,13 +9,16 @@ import pytest
 
 from tests.server.world import DIAGNOSIS, World, world_in_memory
 from twinlock.agent.factors import Password
+from twinlock.agent.recovery import RecoveryCode
 from twinlock.agent.ways import NewWay
+from twinlock.core.member_change import Login
 from twinlock.core.membership import AgentPlacement, Policy
 from twinlock.core.ports import OuterSuite
 from twinlock.core.secret import Secret
 from twinlock.errors import TwinlockError
 from twinlock.server.agents import ServerAgents
 from twinlock.server.own_services import VaultHardening
+from twinlock.server.rotation import dependents, retire
 from twinlock.server.setup import add_hardening_key, deployment_card
 
 WORDS = "correct horse battery staple"
@@ -134,6 +137,31 @@ def test_a_wrong_password_and_a_stranger_are_told_the_same(world: World) -> None
     for name, words in (("kim", "wrong"), ("stranger", WORDS), ("weber", WORDS)):
         factors = [agents.password(name, words, source="10.0.0.1")]
         assert code_of(agents.begin, name, factors) == "factor.wrong"
+
+
+@pytest.mark.parametrize("signs_in", [True, False])
+def test_a_password_is_hardened_anew_and_the_members_split_login_follows(
+    world: World, signs_in: bool
+) -> None:
+    """R-ROTATE-2, R-LOGIN-1: who signs in elsewhere by split login still does."""
+    vault, agents = world.vault, agents_of(world)
+    before = agents.password("kim", WORDS, source="10.0.0.1")
+    (was,) = (e for e in world.kim.agent.ways.state.enrolments if e.kinds == ("password",))
+    if signs_in:
+        world.founding.follow(world.kim.agent)
+        logins = [Login("split", before.new_login(was))]
+        code, _ = RecoveryCode.create()
+        world.kim.agent.ways.enrol(NewWay([code]), logins=logins, send=vault.members.accept)
+    (old,) = (needed.entry.key.kid for needed in dependents(vault) if needed.names)
+    add_hardening_key(vault.store, vault.token, world.config, now=world.clock())
+    vault.read_directory_again()
+    retire(vault, old, until=world.clock() + 86400)
+    words = agents.password("kim", WORDS, source="10.0.0.1")
+    with agents.once("kim", [words]) as agent:
+        (now,) = (e for e in agent.ways.state.enrolments if e.kinds == ("password",))
+    assert now.enrolment_id != was.enrolment_id
+    kept = vault.members.logins("kim", "split")
+    assert kept == ([words.new_login(now)] if signs_in else [])
 
 
 def test_it_is_off_by_default(world: World) -> None:
