@@ -299,6 +299,14 @@ def enrolling(things: Sequence[Thing]) -> list[Any]:
     return [thing.enrolling() for thing in things]
 
 
+def sign_in(things: Sequence[Thing], enrolment: Enrolment) -> list[str]:
+    """Sign in with each thing that can; returns how each ended."""
+    return [
+        code_of(thing.signs_in, enrolment, factors_of([t for t in things if t is not thing]))
+        for thing in things
+    ]
+
+
 def logins_of(things: Sequence[Thing], enrolment: Enrolment) -> list[Login]:
     return [login for thing in things for login in thing.logins(enrolment)]
 
