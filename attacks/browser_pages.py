@@ -138,17 +138,21 @@ def _bytes(value: Any) -> Any:
 
 
 @contextmanager
-def on_stage(world: World, *, cookies: Sequence[str] = ()) -> Iterator[Stage]:
+def on_stage(
+    world: World, *, cookies: Sequence[str] = (), two_applications: bool = False
+) -> Iterator[Stage]:
     """Serve application and agent, as the present build has them, and open a browser context.
 
-    ``cookies``: of the application's host; they say nothing of SameSite.
+    ``cookies``: of the application's host; they say nothing of SameSite. ``two_applications``: the
+    sibling is one that the agent serves, too.
     """
     clinic = Clinic(world)
     sites = Sites(clinic.app)
     with ExitStack() as stack:
         port = stack.enter_context(served(sites))
         app = f"http://clinic.localhost:{port}"
-        site = AgentSite(present_build(_ENTRIES, pages=True), origins=[app])
+        listed = [app, f"http://evil.clinic.localhost:{port}"] if two_applications else [app]
+        site = AgentSite(present_build(_ENTRIES, pages=True), origins=listed)
         agent_port = stack.enter_context(served(site))
         agent = f"http://agent.clinic.localhost:{agent_port}"
         if SAME_ORIGIN:

@@ -54,6 +54,7 @@ function packed(value) {
 async function posting({ messages, patience }) {
   const unpacked = (value) => {
     if (!value || typeof value !== "object") return value;
+    if (Array.isArray(value)) return value.map(unpacked);
     if (typeof value.hex === "string") return Uint8Array.from(value.hex.match(/../g) ?? [], (x) => parseInt(x, 16));
     return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, unpacked(item)]));
   };
@@ -213,4 +214,77 @@ async function forging({ address, header, bodies }) {
     navigator.sendBeacon(address, new Blob([bytes(raw)]));
   }
   await new Promise((go) => setTimeout(go, 200));
+}
+
+// --- passkeys ---------------------------------------------------------------------------------------
+
+/** The page offers to fetch for the agent, and makes up what an application's server would say. */
+export async function carry(stage, { page }) {
+  await stage.pages[page].evaluate(() => {
+    const relay = document.querySelector("iframe").contentWindow;
+    const nonce = crypto.getRandomValues(new Uint8Array(32));
+    window.carried = { nonce };
+    const told = {
+      register: () => ({ nonce, exclude: [] }),
+      registered: (given) => {
+        window.carried.registration = given;
+        return { login: new Uint8Array(1) };
+      },
+      change: ({ change }) => {
+        window.carried.change = change;
+        return {};
+      },
+    };
+    window.addEventListener("message", ({ data }) => {
+      if (data?.answer !== "wanted" || !(data.want in told)) return;
+      const { call, want, ...given } = data;
+      relay.postMessage({ twinlock: 1, id: "t", ask: "told", of: call, want, ...told[want](given) }, "*");
+    });
+    relay.postMessage({ twinlock: 1, id: "carry", ask: "carry" }, "*");
+  });
+}
+
+/** The victim adds a passkey; what her application's page carried of it. */
+export async function addPasskey(stage, { page, passphrase }) {
+  const { window } = stage;
+  const session = await stage.context.newCDPSession(window);
+  await session.send("WebAuthn.enable");
+  const options = {
+    ...{ protocol: "ctap2", ctap2Version: "ctap2_1", transport: "internal", hasResidentKey: true },
+    ...{ hasUserVerification: true, isUserVerified: true, hasPrf: true, automaticPresenceSimulation: true },
+  };
+  await session.send("WebAuthn.addVirtualAuthenticator", { options });
+  await window.bringToFront();
+  await window.click("#add-passkey");
+  await window.fill("#present-passphrase", passphrase);
+  await window.click("#way-go");
+  const failed = window.locator("#way-error:not(:empty)").waitFor().then(async () => {
+    throw new Error(await window.locator("#way-error").innerText());
+  });
+  await Promise.race([window.locator("#way-dialog").waitFor({ state: "hidden" }), failed]);
+  return stage.pages[page].evaluate(() => {
+    const hex = (value) =>
+      value instanceof Uint8Array ? { hex: Array.from(value, (b) => b.toString(16).padStart(2, "0")).join("") } : value;
+    const { registration, change, nonce } = window.carried;
+    const shown = Object.fromEntries(Object.entries(registration).map(([name, value]) => [name, hex(value)]));
+    return { registration: shown, change: hex(change), nonce: hex(nonce) };
+  });
+}
+
+/** A script asks to be signed in; with `press` the victim presses, in the window. Its answers. */
+export async function signIn(stage, { page, nonce, press, patience }) {
+  const ask = { twinlock: 1, id: `s-${Math.random().toString(36).slice(2)}`, ask: "sign-in", nonce, allow: [] };
+  const answers = stage.pages[page].evaluate(posting, { messages: [packed(ask)], patience });
+  if (press) {
+    await stage.window.bringToFront();
+    // A weakened window may be done before anybody presses.
+    await Promise.race([answers, stage.window.click("#sign-in-go")]);
+  }
+  const found = await answers;
+  await stage.pages[page].evaluate(posting, {
+    messages: [{ twinlock: 1, id: `${ask.id}-`, ask: "cancel", of: ask.id }],
+    patience: 0,
+  });
+  await stage.window.locator("#sign-in").waitFor({ state: "hidden" });
+  return found;
 }
