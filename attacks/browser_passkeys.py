@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from attacks.browser_agent import weaker_source
@@ -70,7 +70,7 @@ class _Application:
     def opens(self, answers: Sequence[Mapping[str, Any]]) -> bool:
         """Whether any bytes that left the agent are the PRF's, and open the enrolment."""
         for value in (value for answer in answers for value in _bytes_in(answer)):
-            factor = PasskeyFactor(lambda _rp, _id, _salt, found=value: Secret(found))
+            factor = PasskeyFactor(_answering(value))
             try:
                 unlock(self.enrolment, [factor])
             except TwinlockError:
@@ -139,6 +139,10 @@ def browser_passkeys(world: World, trial: Trial) -> None:
         challenge = application.begin()
         with trial.attempt("another application relays this one's nonce") as attempt:
             attempt.says(application.accepts(challenge, _asked(other, challenge, press=True)))
+
+
+def _answering(value: bytes) -> Callable[[str, bytes, bytes], Secret]:
+    return lambda _rp_id, _credential_id, _salt: Secret(value)
 
 
 def _asked(page: Page, challenge: PasskeyChallenge, *, press: bool) -> list[dict[str, Any]]:
