@@ -14,6 +14,7 @@ from tests.http.test_uvicorn import serving
 from twinlock.agent.factors import DeviceKey
 from twinlock.agent.home import FileHome
 from twinlock.agent.recovery import RecoveryCode
+from twinlock.agent.state import load_state
 from twinlock.agent.ways import NewWay
 from twinlock.cli.service_here import VaultService
 from twinlock.errors import EnvError, TwinlockError
@@ -311,7 +312,7 @@ def test_a_revocation_that_was_outrun_is_given_up_and_made_again(ward: Ward) -> 
 def test_a_change_whose_answer_got_lost_loses_nothing(
     ward: Ward, monkeypatch: pytest.MonkeyPatch, taken: bool
 ) -> None:
-    """R-WAYS-5: what the server may have taken can still be opened; the rest is taken back."""
+    """R-WAYS-12: what the server may have taken can still be opened, and is found again."""
     accept = VaultService.change
 
     def lost(self: VaultService, change: bytes) -> None:
@@ -333,6 +334,22 @@ def test_a_change_whose_answer_got_lost_loses_nothing(
     ward.kim("enrol", "--new-recovery", "-", *(typed if taken else ("--key", "kim.key")))
     if not taken:
         assert ward.refused("factors", *typed) == "factor.no-such-way"
+
+
+def test_a_list_by_which_nothing_here_would_open_is_not_taken(ward: Ward, tmp_path: Path) -> None:
+    """R-WAYS-12: this computer's file would be lost, and with it what others rely on."""
+    ward.cli.env["CODE"] = ward.kim("enrol", "--new-recovery", "-")["recovery_code"]
+    there = ("--home", str(tmp_path))
+    made = ("--new-passphrase-env", "PHRASE", "--label", "words")
+    ward.kim("recover", "--deployment", ward.card, "--recovery-env", "CODE", *made, *there)
+    typed = ("--with", "passphrase", "--passphrase-env", "PHRASE")
+    for way in ward.ways(*there, *typed).values():
+        if way["label"] != "words":
+            ward.kim("drop", way["id"], "--yes", *there, *typed)
+    before = load_state(ward.cli.folder / "kim.member").enrolments
+    assert ward.refused("factors") == "enrolment.none-here"
+    assert load_state(ward.cli.folder / "kim.member").enrolments == before
+    assert old_key_opens(ward)
 
 
 def test_other_computers_of_the_member_have_to_be_set_up_again(ward: Ward, tmp_path: Path) -> None:

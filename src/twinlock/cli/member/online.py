@@ -13,6 +13,7 @@ import typer
 from twinlock.agent.agent import Agent
 from twinlock.agent.ways import Send
 from twinlock.cli.command import Options
+from twinlock.cli.member.notices import warn_of_notices
 from twinlock.cli.member_side import unlock
 from twinlock.cli.messages import read_message, write_message
 from twinlock.cli.service import Service, reached
@@ -136,6 +137,7 @@ def acting(
         acts = Acting(terminal, agent, service, delivery)
         if acts.follow() and service is not None:
             take_list(terminal, agent, service, mine=mine)
+        warn_of_notices(terminal, agent)
         yield acts
 
 
