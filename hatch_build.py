@@ -12,7 +12,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 FILES = (
     *("agent.html", "relay.html", "agent.css", "icon.svg"),
-    *("agent.js", "agent-worker.js", "relay.js"),
+    *("agent.js", "agent-worker.js", "agent-shared.js", "agent-more.js", "relay.js"),
 )
 
 
