@@ -22,11 +22,13 @@ from tests.server.factor_life import (
 )
 from tests.server.factor_matrix import (
     BY_NAME,
+    BY_OPERATOR,
     HERE,
     LATER,
     NOT_SENSIBLE,
     PAIRS,
     ROWS,
+    TRIPLES,
     Row,
 )
 from tests.server.factor_things import CONTACTS, TEXT, THINGS, Scene, Thing, kind_of
@@ -78,6 +80,19 @@ def test_every_pair_is_tried_or_is_not_sensible() -> None:
     possible = set(combinations(sorted(kinds_in_code()), 2))
     assert tried | set(NOT_SENSIBLE) == possible
     assert not tried & set(NOT_SENSIBLE)
+
+
+def test_the_documentation_lists_what_is_tried() -> None:
+    """docs/factors.md: every kind, every pair and triple, and where it is kept."""
+    lines = (Path(__file__).parents[2] / "docs" / "factors.md").read_text().splitlines()
+    cells = [[cell.strip() for cell in line.split("|")[1:3]] for line in lines if line[:3] == "| `"]
+    named = {name.strip("`"): kept for name, kept in cells}
+    where = {BY_NAME: "at the server", BY_OPERATOR: "at the server, by an operator"}
+    together = [row for row in PAIRS + TRIPLES if "device-key in keyring" not in row.things]
+    assert kinds_in_code() <= set(named)
+    assert {name: kept for name, kept in named.items() if "+" in name} == {
+        row.name: where[row.kept] for row in together
+    }
 
 
 # --- one life for each row ------------------------------------------------------------------------

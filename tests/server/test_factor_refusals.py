@@ -35,8 +35,10 @@ OFF_CURVE = BASE_POINT[:-1] + b"\xf6"
 
 
 @pytest.fixture
-def person(scene: Scene, session: None, tmp_path: Path) -> Person:
-    """Somebody in the ward, with a keyring and a card that is not everybody's."""
+def person(request: pytest.FixtureRequest, scene: Scene, tmp_path: Path) -> Person:
+    """Somebody in the ward, with a card, and a keyring where the test names it."""
+    if request.node.callspec.params.get("name") == "device-key in keyring":
+        request.getfixturevalue("session")
     return Person(scene, "weber", tmp_path, scene.cards[:1], scene.agent("weber"))
 
 
