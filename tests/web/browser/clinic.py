@@ -24,6 +24,9 @@ from twinlock import Context
 from twinlock.agent.agent import Agent
 from twinlock.agent.factors import DeviceKey, Passphrase
 from twinlock.agent.member import create_member
+from twinlock.agent.scram import Scram
+from twinlock.agent.ways import NewWay
+from twinlock.core.member_change import Login
 from twinlock.core.membership import Policy
 from twinlock.integrations.agent_site import AgentSite
 from twinlock.integrations.asgi import MemberRoutes, SignedIn
@@ -31,11 +34,12 @@ from twinlock.integrations.fastapi import Releases, TwinlockMiddleware, releases
 from twinlock.server.groups import Group
 from twinlock.server.passkeys import PasskeyLogin
 from twinlock.server.records import Stored
-from twinlock.server.setup import add_hardening_key, deployment_card
+from twinlock.server.setup import add_hardening_key, add_verifier_key, deployment_card
 from twinlock.testing import memory_vault
 from twinlock.testing.deployment import MemoryDeployment
 
 PASSPHRASE = "calm green harbour 1874"
+SCRAM_PASSWORD = "Bäckerei um die Ecke"
 BUDGET = 40
 ROWS = 60
 COOKIE = "clinic_session"
@@ -55,8 +59,11 @@ class Clinic:
 
 
 @contextmanager
-def running_clinic(built: Path) -> Iterator[Clinic]:
-    """Found the deployment, seal some patients, and serve application and agent."""
+def running_clinic(built: Path, *, scram: bool = False) -> Iterator[Clinic]:
+    """Found the deployment, seal some patients, and serve application and agent.
+
+    With ``scram`` the member has an account of SCRAM, too.
+    """
     with memory_vault(groups={}) as made, _sockets(2) as sockets:
         app_port, agent_port = (each.getsockname()[1] for each in sockets)
         clinic = Clinic(
@@ -68,11 +75,14 @@ def running_clinic(built: Path) -> Iterator[Clinic]:
             made.founding.folder / "weber.member",
             [],
         )
-        add_hardening_key(made.vault.store, made.token, made.config, now=int(time.time()))
+        for add in (add_hardening_key, add_verifier_key):
+            add(made.vault.store, made.token, made.config, now=int(time.time()))
         weber = _member(made, clinic)
         card = deployment_card(made.config)
         site = AgentSite(built, origins=[clinic.app], title="Clinic agent", deployment=card)
         application = _application(made, weber, clinic, (built / "client.js").read_bytes())
+        if scram:
+            _enrol_scram(made, weber, clinic)
         with _served([application, site], sockets):
             yield clinic
 
@@ -89,6 +99,17 @@ def _groups(made: MemoryDeployment, weber: Agent) -> tuple[Group, Group]:
     ward = made.founding.group("cardiology", policy, [weber])
     emergency = made.founding.group("emergency", replace(policy, click_each=True), [weber])
     return ward, emergency
+
+
+def _enrol_scram(made: MemoryDeployment, weber: Agent, clinic: Clinic) -> None:
+    """Give weber an account of SCRAM, whose password and key file are another way in."""
+    scram = Scram(SCRAM_PASSWORD)
+    verifier = scram.new_verifier().to_text().reveal()
+    weber.ways.enrol(
+        NewWay([scram, DeviceKey(clinic.key_file)]),
+        logins=[Login("scram", verifier)],
+        send=made.vault.members.accept,
+    )
 
 
 def _sealed(

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
 
-from tests.web.browser.clinic import running_clinic
+from tests.web.browser.clinic import SCRAM_PASSWORD, running_clinic
 from tests.web.browser.driver import Browser, build
+from tests.web.browser.test_pictures import MOST
 
 
 class Play(Protocol):
     """Plays a scenario against a clinic of the test's own."""
 
-    def __call__(self, scenario: str) -> Any:
+    def __call__(self, scenario: str, **given: str) -> Any:
         """Return what the scenario found."""
         ...
 
@@ -32,7 +34,7 @@ def play(browser: Browser, built: Path) -> Iterator[Play]:
     with running_clinic(built) as clinic:
         files = [str(clinic.key_file), str(clinic.state_file)]
         own = {"app": clinic.app, "agent": clinic.agent, "files": files}
-        yield lambda scenario: browser.play(scenario, **own)
+        yield lambda scenario, **given: browser.play(scenario, **own, **given)
 
 
 def test_one_touch_signs_in_and_unlocks_and_the_prf_stays_in_the_agent(play: Play) -> None:
@@ -102,3 +104,18 @@ def test_what_a_page_tells_is_checked_and_a_lie_changes_nothing(play: Play) -> N
     evaluated, offered = play("lyingPage")
     assert "not made with the token's hardening key" in evaluated
     assert "not authentic" in offered
+
+
+def test_an_account_of_scram_signs_in_and_unlocks(browser: Browser, built: Path) -> None:
+    """R-SCRAM-2, R-SCRAM-3, R-SCRAM-4: with the key file beside it."""
+    with running_clinic(built, scram=True) as clinic:
+        files = [str(clinic.key_file), str(clinic.state_file)]
+        own = {"app": clinic.app, "agent": clinic.agent, "files": files}
+        browser.play("scram", **own, password=SCRAM_PASSWORD)
+
+
+def test_the_pictures_of_ways_in_can_be_taken(play: Play, tmp_path: Path) -> None:
+    folder = Path(os.environ.get("TWINLOCK_PICTURES", tmp_path)).resolve()
+    play("picturesOfWays", folder=str(folder))
+    taken = [folder / f"agent-{name}.png" for name in ("ways", "code", "sign-in", "name")]
+    assert [path.name for path in taken if not 1000 < path.stat().st_size < MOST] == []

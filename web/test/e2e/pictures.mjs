@@ -1,5 +1,6 @@
 // Pictures for the documentation: setting up, the card that asks, the window while it works.
 import { card, get, release } from "./stage.mjs";
+import { addPasskey, asks, begun, lock } from "./touch.mjs";
 
 export async function pictures(stage) {
   const { folder } = stage.world;
@@ -20,4 +21,27 @@ export async function pictures(stage) {
   await get(page, "/patients?n=3&at=20");
   await agent.emulateMedia({ colorScheme: "dark" });
   await picture("dark");
+}
+
+/** The card of an application that wants to sign the member in, and the list of ways in. */
+export async function picturesOfWays(stage) {
+  const { folder } = stage.world;
+  const { page, agent } = await begun(stage);
+  const picture = (name) => agent.screenshot({ path: `${folder}/agent-${name}.png`, fullPage: true });
+  await addPasskey(stage, agent);
+  await picture("ways");
+  await agent.getByRole("button", { name: "Make a recovery code" }).click();
+  await agent.locator("#new-code:not(:empty)").waitFor();
+  await picture("code");
+  await agent.getByRole("button", { name: "Cancel" }).click();
+  await lock(agent);
+  void asks(page);
+  await agent.getByRole("button", { name: "Sign in and unlock" }).waitFor();
+  await agent.waitForFunction(() => !document.querySelector("#sign-in-go").disabled);
+  await picture("sign-in");
+  await agent.getByRole("button", { name: "Refuse" }).click();
+  await agent.getByRole("button", { name: "Forget this device…" }).click();
+  await agent.getByRole("button", { name: "Remove them" }).click();
+  await agent.getByRole("button", { name: "Use my name instead of files" }).click();
+  await picture("name");
 }

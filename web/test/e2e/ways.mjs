@@ -2,21 +2,7 @@
 // codes; made, used, changed, removed. The authenticator is Chromium's virtual one, with a PRF.
 import assert from "node:assert/strict";
 import { get } from "./stage.mjs";
-
-/** Give a page an authenticator that verifies its user and touches by itself. */
-async function authenticator(page, more = {}) {
-  const session = await page.context().newCDPSession(page);
-  await session.send("WebAuthn.enable");
-  const options = {
-    ...{ protocol: "ctap2", ctap2Version: "ctap2_1", transport: "internal", hasResidentKey: true },
-    ...{ hasUserVerification: true, isUserVerified: true, hasPrf: true, automaticPresenceSimulation: true, ...more },
-  };
-  const { authenticatorId } = await session.send("WebAuthn.addVirtualAuthenticator", { options });
-  return {
-    credentials: async () => (await session.send("WebAuthn.getCredentials", { authenticatorId })).credentials,
-    lose: () => session.send("WebAuthn.removeVirtualAuthenticator", { authenticatorId }),
-  };
-}
+import { addPasskey, asks, authenticator, begun, done, finish, lock, me, signInByForm, signOut, ways } from "./touch.mjs";
 
 /** Remember what the page posts and is posted, and each result of the PRF in the agent's window. */
 async function watch(page, agent) {
@@ -35,52 +21,6 @@ async function watch(page, agent) {
     };
   });
 }
-
-const ways = async (agent) => (await agent.locator("#ways > li").allInnerTexts()).map((text) => text.replace(/\s+/g, " "));
-const lock = (agent) => agent.getByRole("button", { name: "Lock", exact: true }).click();
-const signInByForm = (page) => page.evaluate(() => fetch("/sign-in-by-form", { method: "POST" }).then(() => undefined));
-const me = (page) => page.evaluate(async () => (await fetch("/me")).json());
-const signOut = (page) => page.evaluate(() => fetch("/sign-out").then(() => undefined));
-
-/** Fill in a dialog of ways in, and finish it. */
-async function finish(agent, button, { passphrase, secret, label } = {}) {
-  const dialog = agent.getByRole("dialog");
-  if (passphrase) await dialog.locator("#present-passphrase").fill(passphrase);
-  if (secret) for (const id of ["#new-secret", "#new-secret-again"]) await dialog.locator(id).fill(secret);
-  if (label) await dialog.getByLabel("What you call it").fill(label);
-  await dialog.getByRole("button", { name: button }).click();
-}
-
-async function done(agent) {
-  const dialog = agent.locator("#way-dialog");
-  await Promise.race([
-    dialog.waitFor({ state: "hidden" }),
-    agent.locator("#way-error:not(:empty)").waitFor().then(async () => {
-      throw new Error(await agent.locator("#way-error").innerText());
-    }),
-  ]);
-}
-
-async function addPasskey(stage, agent, label = "this computer") {
-  await agent.getByRole("button", { name: "Add a passkey" }).click();
-  await finish(agent, "Add it", { passphrase: stage.world.passphrase, label });
-  await done(agent);
-}
-
-/** The application, signed in by its own form, and an unlocked agent with an authenticator. */
-async function begun(stage) {
-  const page = await stage.application();
-  await signInByForm(page);
-  const agent = await stage.unlocked();
-  return { page, agent, key: await authenticator(agent) };
-}
-
-/** Ask to be signed in, as a click in the page does. */
-const asks = (page, given = {}) =>
-  page.evaluate(
-    (given) => window.twinlock.signIn(given).then((response) => response.status, (error) => error.code),
-    given,
-  );
 
 export async function oneTouch(stage) {
   const { page, agent } = await begun(stage);
@@ -360,4 +300,43 @@ export async function lyingPage(stage) {
   }
   assert.equal((await ways(agent)).length, 1);
   return said;
+}
+
+export async function scram(stage) {
+  const page = await stage.application();
+  const agent = await stage.unlocked();
+  await lock(agent);
+  const signed = asks(page);
+  const card = agent.getByRole("region", { name: "Sign in to this application?" });
+  await card.getByLabel("Password of your account").fill("not this one");
+  await card.getByRole("button", { name: "Sign in and unlock" }).click();
+  await card.getByText("do not open").waitFor();
+  await card.getByLabel("Password of your account").fill(stage.world.password);
+  await card.getByRole("button", { name: "Sign in and unlock" }).click();
+  assert.equal(await signed, 204);
+  assert.equal(await me(page), "weber");
+  await agent.getByRole("heading", { name: "Open for weber" }).waitFor();
+  assert.deepEqual(await get(page, "/patients?n=1"), ["finding 4711"]);
+  // The server names a lower count: nothing is sent that depends on the password.
+  await signOut(page);
+  await page.evaluate(() => {
+    const honest = window.fetch;
+    window.sent = [];
+    window.fetch = async (asked) => {
+      const request = new Request(asked);
+      window.sent.push(request.url.split("/member/")[1]);
+      const response = await honest(request);
+      if (!request.url.endsWith("scram/first")) return response;
+      const { session, message } = await response.json();
+      return Response.json({ session, message: message.replace(/i=\d+$/, "i=4096") });
+    };
+  });
+  const again = asks(page);
+  await card.getByLabel("Password of your account").fill(stage.world.password);
+  await card.getByRole("button", { name: "Sign in and unlock" }).click();
+  await card.getByText("another salt or iteration count").waitFor();
+  await card.getByRole("button", { name: "Refuse" }).click();
+  assert.equal(await again, "agent.refused");
+  assert.equal((await page.evaluate(() => window.sent)).includes("scram/final"), false);
+  assert.equal(await me(page), null);
 }
