@@ -17,9 +17,10 @@ from attacks.harness import Trial, weakened
 from attacks.powers import ACCOUNTS
 from twinlock.agent.agent import Agent
 from twinlock.agent.factors import DeviceKey, Password
-from twinlock.agent.member import add_enrolment, create_member
+from twinlock.agent.member import create_member
 from twinlock.agent.scram import Scram
 from twinlock.agent.state import load_state, state_path
+from twinlock.agent.ways import NewWay
 from twinlock.core.enrolment import Enrolment
 from twinlock.core.factors import EnrollableFactor, Factor, stretching
 from twinlock.core.hardening.offer import HardeningOffer
@@ -188,7 +189,8 @@ class Accounts:
 
     def change(self, name: str, *factors: EnrollableFactor) -> Enrolment:
         """Make a new enrolment with the first one."""
-        add_enrolment(name, self.known[name], factors, home=self.home(name))
+        with Agent.unlock(name, *self.known[name], home=self.home(name)) as agent:
+            agent.ways.enrol(NewWay(factors))
         return self.newest(name)
 
     def newest(self, name: str) -> Enrolment:

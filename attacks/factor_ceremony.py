@@ -23,10 +23,11 @@ from attacks.logs_ceremony import Canaries, record
 from attacks.powers import ACCOUNTS
 from twinlock.agent.agent import Agent
 from twinlock.agent.factors import DeviceKey, Password
-from twinlock.agent.member import add_enrolment, create_member
+from twinlock.agent.member import create_member
 from twinlock.agent.recovery import RecoveryCode
 from twinlock.agent.scram import Scram
 from twinlock.agent.state import load_state, state_path
+from twinlock.agent.ways import NewWay
 from twinlock.card.smart_card import SmartCard
 from twinlock.core import login
 from twinlock.core.enrolment import Enrolment
@@ -206,7 +207,8 @@ class FactorDay:
         """Another password."""
         new = self.password("ada", self.job["new password"])
         known = [self.password("ada", self.job["password"])]
-        add_enrolment("ada", known, [new], home=self.folder)
+        with Agent.unlock("ada", *known, home=self.folder) as agent:
+            agent.ways.enrol(NewWay([new]))
         enrolment = self.enrolment("ada")
         secret = new.login_secret(enrolment)
         self.canaries.add("login secret", secret.reveal())

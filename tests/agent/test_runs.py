@@ -14,10 +14,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.agent.enrolling import add_enrolment
 from tests.agent.lying import unlocked
 from tests.server.world import DIAGNOSIS, World, world_in_memory
 from twinlock import Agent, CallerError, DataError, DeviceKey, Passphrase, TwinlockError
-from twinlock.agent.member import add_enrolment, create_member
+from twinlock.agent.member import create_member
 from twinlock.agent.state import load_state
 from twinlock.core import cbor
 from twinlock.core.enrolment import decode_enrolment

@@ -10,11 +10,12 @@ from typing import NoReturn
 
 import pytest
 
+from tests.agent.enrolling import add_enrolment
 from tests.card.conftest import Reader
 from tests.token.rigs import PIN
 from twinlock.agent.agent import Agent
 from twinlock.agent.factors import DeviceKey, Passphrase
-from twinlock.agent.member import add_enrolment, create_member
+from twinlock.agent.member import create_member
 from twinlock.cli.member.making import Wanted, making
 from twinlock.cli.terminal import Terminal
 from twinlock.core.deployment import DeploymentCard
@@ -270,7 +271,7 @@ def test_neither_pin_nor_coordinate_shows_in_an_error_or_a_repr(softhsm_card: Re
 
 def give_up(wanted: Wanted) -> NoReturn:
     """Raise KeyError with the id of the card's key, when it could be enrolled."""
-    with making(Terminal(), wanted) as made:
+    with making(Terminal(), wanted, None) as made:
         raise KeyError(made.factors[0].new_parameters(os.urandom, PLACE)[0])
 
 
@@ -281,6 +282,8 @@ def test_a_key_that_was_made_for_nothing_is_destroyed_and_no_other(
     monkeypatch.setenv("CARD_PIN", PIN.reveal().decode())
     there = softhsm_card.card().generate_key()
     wanted = Wanted(
+        name="kim",
+        pinned=DeploymentCard(PLACE.deployment_id, bytes(32)),
         card=f"{softhsm_card.uri}&pin-source=env:CARD_PIN",
         card_key=None if is_made else there.key_id.hex(),
     )

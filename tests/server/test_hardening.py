@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 
+from tests.agent.enrolling import add_enrolment
 from tests.server.world import World, world_in_memory, world_on_softhsm
 from tests.token.rigs import init_softhsm
 from twinlock.agent.agent import Agent
 from twinlock.agent.factors import DeviceKey, Password
-from twinlock.agent.member import add_enrolment, create_member
+from twinlock.agent.member import create_member
 from twinlock.core.hardening.evaluation import blind
 from twinlock.core.hardening.hash_to_curve import hash_to_curve
 from twinlock.core.hardening.offer import HardeningOffer

@@ -13,11 +13,12 @@ from typing import Any
 
 import pytest
 
+from tests.agent.enrolling import add_enrolment
 from tests.server.world import World, world_in_memory, world_on_softhsm
 from tests.token.rigs import init_softhsm
 from twinlock.agent.agent import Agent
 from twinlock.agent.factors import DeviceKey
-from twinlock.agent.member import add_enrolment, create_member
+from twinlock.agent.member import create_member
 from twinlock.agent.scram import Scram
 from twinlock.agent.state import load_state
 from twinlock.core import cbor

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.agent.enrolling import add_enrolment
 from tests.agent.lying import Liar, rules
 from tests.agent.test_lies import plant_token
 from tests.server.world import DIAGNOSIS, World, world_in_memory
@@ -15,7 +16,7 @@ from tests.web.peer import Peer, PeerAgent, PeerRefusedError
 from twinlock import AllOf
 from twinlock.agent.agent import Release
 from twinlock.agent.factors import DeviceKey, Passphrase
-from twinlock.agent.member import add_enrolment, create_member
+from twinlock.agent.member import create_member
 from twinlock.core.membership import AgentPlacement
 from twinlock.core.primitives import Kem
 from twinlock.core.release import decode_release, split_signed

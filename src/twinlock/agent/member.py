@@ -1,4 +1,4 @@
-"""Becoming a member: the seed, the state file, and further enrolments."""
+"""Becoming a member: the seed, the state file, and the first ways in."""
 
 from __future__ import annotations
 
@@ -7,13 +7,12 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from twinlock.agent.agent import Agent
 from twinlock.agent.home import find_home
 from twinlock.agent.state import MemberState, save_state, state_path
 from twinlock.agent.ways import NewWay, check_ways, listed_for, own_list
 from twinlock.core.deployment import DeploymentCard
 from twinlock.core.enrolment import enrol, member_keys
-from twinlock.core.factors import EnrollableFactor, Factor
+from twinlock.core.factors import EnrollableFactor
 from twinlock.core.membership import Invitation, Member
 from twinlock.core.ports import Clock, Randomness
 from twinlock.core.primitives import Kem
@@ -70,22 +69,3 @@ def create_member(
     path = state_path(find_home(factors, home), name)
     save_state(path, state, keys, new=True)
     return path
-
-
-def add_enrolment(
-    name: str,
-    unlock_with: Sequence[Factor],
-    new_factors: Sequence[EnrollableFactor],
-    *,
-    home: str | Path | None = None,
-    randomness: Randomness = os.urandom,
-    scram_alone: bool = False,
-) -> bytes:
-    """Give a member a second way in, such as another device key, with all of ``new_factors``.
-
-    Returns the change for the server, which matters if enrolments are kept there. See
-    ``Ways.enrol``, which this unlocks for. Raises ``factor.*`` or ``enrolment.*``.
-    """
-    at = find_home(unlock_with, home)
-    with Agent.unlock(name, *unlock_with, home=at, randomness=randomness) as agent:
-        return agent.ways.enrol(NewWay(new_factors), scram_alone=scram_alone)
