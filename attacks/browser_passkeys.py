@@ -34,7 +34,8 @@ class _Application:
         self._login = PasskeyLogin(
             audience=origins.app, agent_origin=origins.agent, unknown=Secret(os.urandom(32))
         )
-        page.play("carry")
+        news = page.stage.world.vault.group_bundle(page.hello(os.urandom(32)))
+        page.play("carry", groups=news.hex())
         made = page.play("addPasskey", passphrase=PASSPHRASE)
         change, _, _ = decode_member_change(bytes.fromhex(made["change"]["hex"]))
         blobs = [decode_enrolment(blob) for blob in change.blobs]

@@ -219,8 +219,8 @@ async function forging({ address, header, bodies }) {
 // --- passkeys ---------------------------------------------------------------------------------------
 
 /** The page offers to fetch for the agent, and makes up what an application's server would say. */
-export async function carry(stage, { page }) {
-  await stage.pages[page].evaluate(() => {
+export async function carry(stage, { page, groups }) {
+  await stage.pages[page].evaluate((news) => {
     const relay = document.querySelector("iframe").contentWindow;
     const nonce = crypto.getRandomValues(new Uint8Array(32));
     window.carried = { nonce };
@@ -230,6 +230,7 @@ export async function carry(stage, { page }) {
         window.carried.registration = given;
         return { login: new Uint8Array(1) };
       },
+      groups: () => ({ bundle: Uint8Array.from(news.match(/../g), (x) => parseInt(x, 16)) }),
       change: ({ change }) => {
         window.carried.change = change;
         return {};
@@ -241,7 +242,7 @@ export async function carry(stage, { page }) {
       relay.postMessage({ twinlock: 1, id: "t", ask: "told", of: call, want, ...told[want](given) }, "*");
     });
     relay.postMessage({ twinlock: 1, id: "carry", ask: "carry" }, "*");
-  });
+  }, groups);
 }
 
 /** The victim adds a passkey; what her application's page carried of it. */

@@ -11,6 +11,8 @@ const MOST_SCRAM = 2048;
 const MOST_STATEMENT = 4096;
 const MOST_STATEMENTS = 1000;
 const MOST_BUNDLE = 4 << 20;
+const MOST_HELLO = 1 << 20;
+const MOST_NEWS = 64 << 20;
 const MOST_CHANGE = 1 << 20;
 const MOST_CREDENTIALS = 64;
 const POINT = isBytes(65, 65);
@@ -60,6 +62,8 @@ export interface Carried {
   bundle: { takes: { name: string; kinds: readonly string[] }; tells: { bundle: Uint8Array } };
   /** All of a member's enrolments, for what the member signed. */
   everything: { takes: { request: Uint8Array }; tells: { bundle: Uint8Array } };
+  /** News of the member's groups, for what the member signed. */
+  groups: { takes: { hello: Uint8Array; request: Uint8Array }; tells: { bundle: Uint8Array } };
   /** What a new passkey has to sign; `audience` is the origin of the page that carries. */
   register: { takes: { name: string }; tells: { nonce: Uint8Array; exclude: readonly Uint8Array[] } };
   /** What the server wants to find in the member's next change. */
@@ -79,6 +83,7 @@ export const WANTS: Readonly<Record<WantName, Fields>> = {
   "scram-final": { message: isText(MOST_SCRAM) },
   bundle: { name: isText(MOST_NAME), kinds: isListOf(isText(40), 8) },
   everything: { request: isBytes(1, MOST_SCRAM) },
+  groups: { hello: isBytes(1, MOST_HELLO), request: isBytes(1, MOST_SCRAM) },
   register: { name: isText(MOST_NAME) },
   registered: {
     rawId: isCredentialId,
@@ -97,6 +102,7 @@ export const TELLS: Readonly<Record<WantName, Fields>> = {
   "scram-final": { message: isText(MOST_SCRAM) },
   bundle: { bundle: isBytes(1, MOST_BUNDLE) },
   everything: { bundle: isBytes(1, MOST_BUNDLE) },
+  groups: { bundle: isBytes(1, MOST_NEWS) },
   register: { nonce: NONCE, exclude: isCredentialList },
   registered: { login: isBytes(1, MOST_CLIENT_DATA) },
   change: {},

@@ -1,8 +1,8 @@
 // What not every unlocking needs, in a file that is fetched when it is: hardened passwords, SCRAM,
 // recovery codes, arriving with a name, and changing one's ways in.
 
-import type { Agent } from "../core/agent.ts";
-import { arrive, type Arrived } from "../core/arrival.ts";
+import { Agent } from "../core/agent.ts";
+import { arrive } from "../core/arrival.ts";
 import { copy, fromHex, type Bytes } from "../core/bytes.ts";
 import { parseDeploymentCard, type Deployment } from "../core/deployment.ts";
 import type { EnrollableFactor } from "../core/factors/factor.ts";
@@ -51,14 +51,28 @@ export async function meet(name: string, kinds: readonly string[], outside: Outs
   return { bundle: decoded, ways: lockedWays(decoded.enrolments) };
 }
 
-/** Unlock what was met, and verify the rest. */
-export async function arriveAs({ bundle }: Met, secrets: Secrets, outside: Outside): Promise<Arrived> {
+/** Unlock what was met, verify the rest, and follow the member's groups. */
+export async function arriveAs({ bundle }: Met, secrets: Secrets, outside: Outside): Promise<Agent> {
   const factors = await presentFactors(secrets, bundle.name, outside);
-  return arrive(bundle, factors, {
+  const arrived = await arrive(bundle, factors, {
     deployment: await deploymentOf(outside),
     now: now(),
     fetchAll: async (request) => copy((await outside.fetch({ want: "everything", request })).bundle),
   });
+  const agent = Agent.arrived(arrived);
+  await follow(agent, outside);
+  return agent;
+}
+
+/** Bring an agent up to date with its groups: what it signs has to follow what is there. */
+async function follow(agent: Agent, outside: Outside): Promise<void> {
+  const hello = await agent.hello(null);
+  const request = await bundleRequest(agent);
+  await agent.follow((await outside.fetch({ want: "groups", hello, request })).bundle);
+}
+
+function bundleRequest(agent: Agent): Promise<Bytes> {
+  return agent.inside(({ state, keys }) => requestOfBundle(state, keys, now()));
 }
 
 // --- ways in -----------------------------------------------------------------------------------
@@ -89,6 +103,7 @@ export async function drop(agent: Agent, way: string, outside: Outside): Promise
 }
 
 async function change(agent: Agent, prepare: (inside: Inside) => Promise<PreparedChange>, outside: Outside): Promise<void> {
+  await follow(agent, outside);
   const prepared = await agent.inside(prepare);
   try {
     await outside.fetch({ want: "change", change: prepared.change });
@@ -101,8 +116,7 @@ async function change(agent: Agent, prepare: (inside: Inside) => Promise<Prepare
 
 /** Another device changed the ways in meanwhile: take its list, and say so. */
 async function caughtUp(agent: Agent, outside: Outside, error: Failure): Promise<Failure> {
-  const request = await agent.inside(({ state, keys }) => requestOfBundle(state, keys, now()));
-  const { bundle } = await outside.fetch({ want: "everything", request });
+  const { bundle } = await outside.fetch({ want: "everything", request: await bundleRequest(agent) });
   await agent.inside((inside) => takeBundle(inside, copy(bundle)));
   return new Failure(error.code, "Your ways in were changed on another device.", "They are up to date now: look, and try again.");
 }

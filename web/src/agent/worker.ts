@@ -55,7 +55,7 @@ const CALLS: { readonly [K in CallName]: (takes: Taken<K>) => Promise<Given<K>> 
 
   arrive: async ({ secrets }) => {
     if (met === null) throw new Failure("agent.locked", "Nobody was named yet.", "Enter your name first.");
-    agent = Agent.arrived(await (await more()).arriveAs(met, secrets, outside));
+    agent = await (await more()).arriveAs(met, secrets, outside);
     return kept();
   },
 

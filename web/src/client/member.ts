@@ -71,6 +71,10 @@ export class MemberRoutes {
         const { bundle } = await this.#post("full-bundle", { request: toBase64url(want.request) }, signal);
         return { bundle: bytes(bundle) };
       }
+      case "groups": {
+        const body = { hello: toBase64url(want.hello), request: toBase64url(want.request) };
+        return { bundle: bytes((await this.#post("groups", body, signal))["bundle"]) };
+      }
       case "register": {
         const { session, nonce, exclude } = await this.#post("register/begin", { name: want.name }, signal);
         this.#registration = text(session);

@@ -15,6 +15,7 @@ const TOLD = [
   { ...told, want: "scram-final", message: "a b" },
   { ...told, want: "bundle", bundle: new Uint8Array(1) },
   { ...told, want: "everything", bundle: new Uint8Array(1) },
+  { ...told, want: "groups", bundle: new Uint8Array(1) },
   { ...told, want: "register", nonce: session, exclude: [credential] },
   { ...told, want: "registered", login: session },
   { ...told, want: "change" },
@@ -46,6 +47,7 @@ const ANSWERS = [
   { ...wanted, want: "scram-final", message: "a b" },
   { ...wanted, want: "bundle", name: "a b", kinds: ["password"] },
   { ...wanted, want: "everything", request: session },
+  { ...wanted, want: "groups", hello: session, request: session },
   { ...wanted, want: "register", name: "a b" },
   {
     ...{ ...wanted, want: "registered", rawId: credential, attachment: "platform", clientData: session },

@@ -176,6 +176,7 @@ export async function arrivesWithPassword(stage) {
   await agent.getByLabel("Password", { exact: true }).fill(secret);
   await agent.getByRole("button", { name: "Unlock", exact: true }).click();
   await agent.getByRole("heading", { name: "Open for weber" }).waitFor();
+  assert.match(await agent.locator("#groups").innerText(), /cardiology/);
   assert.deepEqual(await get(page, "/patients?n=1"), ["finding 4711"]);
   assert.equal((await ways(agent)).length, 2);
   await lock(agent);
