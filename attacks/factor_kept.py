@@ -90,13 +90,7 @@ class Kept:
             if "password" in enrolment.kinds
         ]
         retire(self.world.vault, kids[0], until=self.world.clock() + _DAY)
-        renewed = renew(
-            self.agents[name],
-            factors,
-            send=self.world.vault.members.accept,
-            logins=lambda made: _split(factors, made),
-        )
-        if not renewed:
+        if not renew(self.agents[name], factors, send=self.world.vault.members.accept):
             raise LookupError("the password moved to no other hardening key")
 
     def new_epoch(self) -> None:

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+import pytest
+
 from tests.cli.deployment import Cli
+from tests.cli.ward import Ward, ward_here
+from twinlock.server.rotation import dependents, destroy, retire
+from twinlock.server.setup import add_hardening_key
 
 
 def test_a_hardening_key_is_rotated_by_commands(own: Cli) -> None:
@@ -27,3 +34,28 @@ def test_a_hardening_key_is_rotated_by_commands(own: Cli) -> None:
     assert [key["kid"] for key in own.fine("token", "needed-by")["keys"]] == [new]
     assert own.ok("token", "check")["ok"] is True
     assert own.ok("token", "relock-verifiers") == {"relocked": 0, "of": 0}
+
+
+@pytest.fixture
+def ward(monkeypatch: pytest.MonkeyPatch) -> Iterator[Ward]:
+    with ward_here(monkeypatch) as made:
+        yield made
+
+
+def test_a_command_that_unlocks_by_password_moves_it_to_the_new_key(ward: Ward) -> None:
+    """R-ROTATE-2: nobody has to think of it, and a server that is away stops nothing."""
+    ward.cli.env["PW"] = "correct horse battery staple"
+    ward.kim("enrol", "--new-password-env", "PW", "--label", "words", "--with", "device-key")
+    vault, now = ward.made.vault, ward.made.founding.clock()
+    add_hardening_key(vault.store, vault.token, vault.config, now=now)
+    vault.read_directory_again()
+    (old, names), *_ = [(d.entry.key.kid, d.names) for d in dependents(vault) if d.names]
+    assert names == ("kim",)
+    retire(vault, old, until=now + 86400)
+    before = ward.ways("--password-env", "PW", "--with", "password")
+    assert [d.entry.key.kid for d in dependents(vault) if d.names] != [old]
+    after = ward.ways("--password-env", "PW", "--with", "password")
+    assert before["words"]["id"] == after["words"]["id"]
+    assert len(before) == len(after) == 2
+    destroy(vault, old)
+    assert ward.kim("show", "--password-env", "PW", "--with", "password")["releases"] == 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -69,8 +68,8 @@ def renewed(life: Life) -> None:
     agent = life.unlocked_by(factors)
     before = life.enrolment_of(agent, "first")
     life.scene.follow(agent)
-    logins = partial(logins_of, life.have)
-    assert renew(agent, factors, send=life.accept, logins=logins)
+    agent.ways.publish(logins=logins_of(life.have, before), send=life.accept)
+    assert renew(agent, factors, send=life.accept)
     after = life.enrolment_of(agent, "first")
     assert after.enrolment_id != before.enrolment_id
     for (kind, was), (_, now) in zip(before.factors, after.factors, strict=True):

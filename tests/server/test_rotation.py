@@ -10,10 +10,10 @@ import pytest
 from tests.server.world import World, world_in_memory, world_on_softhsm
 from twinlock.agent.agent import Agent
 from twinlock.agent.factors import DeviceKey, Password
-from twinlock.agent.renewal import renew
+from twinlock.agent.recovery import RecoveryCode
+from twinlock.agent.renewal import is_outdated, renew
 from twinlock.agent.scram import Scram
 from twinlock.agent.ways import NewWay
-from twinlock.core.enrolment import Enrolment
 from twinlock.core.member_change import Login
 from twinlock.core.ports import KeyRole
 from twinlock.core.secret import Secret
@@ -89,24 +89,26 @@ def test_members_harden_anew_at_their_next_unlock(world: World) -> None:
         pass
 
 
-def test_what_signs_in_follows_the_new_enrolment(world: World) -> None:
-    """R-ROTATE-2: split login compares with the new value from then on."""
-    old, _ = with_password(world)
+@pytest.mark.parametrize("logs_in", [True, False])
+def test_a_split_login_follows_the_new_enrolment(world: World, logs_in: bool) -> None:
+    """R-ROTATE-2, R-WAYS-5: if there is one; none is made by the way."""
+    old, agent = with_password(world)
+    if logs_in:
+        known = [Login("split", b"v" * 32)]
+        code = NewWay([RecoveryCode.create()[0]])
+        world.founding.follow(agent)
+        agent.ways.enrol(code, logins=known, send=world.vault.members.accept)
     made(world, add_hardening_key)
     retire(world.vault, old, until=world.clock() + DAY)
     words = password_of(world)
-    seen: list[Enrolment] = []
-
-    def logins(enrolment: Enrolment) -> list[Login]:
-        seen.append(enrolment)
-        return [Login("split", words.new_login(enrolment))]
-
     with Agent.unlock("kim", words, home=world.founding.folder, clock=world.clock) as unlocked:
         world.founding.follow(unlocked)
-        renew(unlocked, [words], send=world.vault.members.accept, logins=logins)
-    (enrolment,) = seen
-    stored = world.vault.members.logins("kim", "split")
-    assert stored == [words.new_login(enrolment)]
+        assert is_outdated(unlocked, [words])
+        renew(unlocked, [words], send=world.vault.members.accept)
+        assert not is_outdated(unlocked, [words])
+        (enrolment,) = [e for e in unlocked.ways.state.enrolments if "password" in e.kinds]
+        expected = [words.new_login(enrolment)] if logs_in else []
+        assert world.vault.members.logins("kim", "split") == expected
 
 
 def test_a_renewal_that_does_not_arrive_changes_nothing(world: World) -> None:

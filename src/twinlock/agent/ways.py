@@ -113,15 +113,22 @@ class Ways:
             compared = [*logins, *logins_of(made)]
             return self._put([*kept, listed], [made], compared, sole_passkey, send)
 
-    def publish(self, *, sole_passkey: bool = False, send: Send | None = None) -> bytes:
+    def publish(
+        self,
+        *,
+        logins: Sequence[Login] = (),
+        sole_passkey: bool = False,
+        send: Send | None = None,
+    ) -> bytes:
         """Sign the list again as it is, with the present pins, and hand in what is kept there.
 
         For a member who has just got into a group: a new computer follows the groups that the list
-        names. Returns the change. Raises like ``enrol``.
+        names. ``logins``: what the server is to compare sign-ins by these ways in with. Returns the
+        change. Raises like ``enrol``.
         """
         with self.home.locked():
             self.reload()
-            return self._put(self._listed(), [], (), sole_passkey, send)
+            return self._put(self._listed(), [], logins, sole_passkey, send)
 
     def drop(
         self, enrolment_id: bytes, *, sole_passkey: bool = False, send: Send | None = None

@@ -14,6 +14,7 @@ import typer
 from twinlock.agent.agent import Agent
 from twinlock.agent.state import LockedState, load_state
 from twinlock.cli.at_hand import Known, choose_way, factors_for
+from twinlock.cli.hardening_anew import harden_anew
 from twinlock.cli.service import Service, in_vault, reached
 from twinlock.cli.terminal import Terminal
 from twinlock.cli.who import Who
@@ -64,7 +65,10 @@ def unlock(
     reaching = reached(terminal, who.service, who.name) if alone else nullcontext(server)
     with reaching as service:
         factors = factors_for(way.kinds, terminal, who, known, service)
-        return Agent.unlock(who.name, *factors, home=who.home, placement=placement)
+        agent = Agent.unlock(who.name, *factors, home=who.home, placement=placement)
+        if service is not None:
+            harden_anew(terminal, agent, factors, service)
+        return agent
 
 
 def unlock_beside(

@@ -14,6 +14,9 @@ from twinlock.core.release import sign_message, split_signed
 _CHANGE: Final = "twinlock/v1/member-change"
 MAX_CHANGE_SIZE: Final = 64 << 20
 LOGIN_KINDS: Final = ("split", "scram", "passkey")
+SPLIT_ANEW: Final = "split-anew"
+"""Takes the place of a split login, if there is one: for a password that is only hardened anew."""
+
 MAX_LOGINS: Final = 64
 MAX_PROPOSALS: Final = 2048
 

@@ -12,7 +12,6 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from threading import Timer
 from typing import Final
 
@@ -20,9 +19,7 @@ from twinlock.agent.agent import Agent
 from twinlock.agent.arrival import Arrival
 from twinlock.agent.factors import Password
 from twinlock.agent.renewal import renew
-from twinlock.core.enrolment import Enrolment
 from twinlock.core.factors import EnrollableFactor
-from twinlock.core.member_change import Login
 from twinlock.core.membership import AgentPlacement
 from twinlock.core.ports import Clock, Randomness
 from twinlock.core.secret import Secret
@@ -168,17 +165,8 @@ class ServerAgents:
             randomness=self._randomness,
         )
         agent.follow(self._vault.group_bundle(agent.hello()))
-        sign_ins = partial(self._sign_ins_by, name, factors)
-        renew(agent, factors, send=self._accept, logins=sign_ins)
+        renew(agent, factors, send=self._accept)
         return agent
-
-    def _sign_ins_by(
-        self, name: str, factors: Sequence[EnrollableFactor], made: Enrolment
-    ) -> list[Login]:
-        """What this member's split login, if there is one here, is compared with from then on."""
-        if not self._vault.members.logins(name, "split"):
-            return []
-        return [Login("split", f.new_login(made)) for f in factors if isinstance(f, Password)]
 
     def _accept(self, change: bytes) -> None:
         self._vault.members.accept(change)

@@ -21,7 +21,13 @@ from twinlock.core.enrolment_list import (
     verify_enrolment_list,
 )
 from twinlock.core.member_bundle import MemberBundle, decode_bundle_request
-from twinlock.core.member_change import LOGIN_KINDS, Login, MemberChange, decode_member_change
+from twinlock.core.member_change import (
+    LOGIN_KINDS,
+    SPLIT_ANEW,
+    Login,
+    MemberChange,
+    decode_member_change,
+)
 from twinlock.core.membership import GroupState, Member, MemberRekey, Restate, SignedEntry
 from twinlock.core.ports import Clock, Token
 from twinlock.core.primitives import p256_point, verify
@@ -38,7 +44,8 @@ from twinlock.store.values import StoredMember
 
 REQUEST_LIFE: Final = 120
 SCRAM: Final = "scram"
-SINGLE: Final = frozenset({SCRAM, "split"})
+SPLIT: Final = "split"
+SINGLE: Final = frozenset({SCRAM, SPLIT})
 
 
 class Members:
@@ -223,15 +230,19 @@ class Members:
         return kept
 
     def _logins(self, member: Member, logins: Sequence[Login]) -> list[tuple[str, bytes | None]]:
+        put: list[tuple[str, bytes | None]] = []
         for login in logins:
-            if login.kind not in LOGIN_KINDS:
+            kind, value = login.kind, login.value
+            if kind == SPLIT_ANEW:
+                if not self._store.members.logins(member.member_id, SPLIT):
+                    continue
+                kind = SPLIT
+            elif kind not in LOGIN_KINDS:
                 raise _unlike("it has a sign-in of an unknown kind")
-        return [
-            (x.kind, self._verifiers.lock(member.name, Secret(x.value)))
-            if x.kind == SCRAM and x.value is not None
-            else (x.kind, x.value)
-            for x in logins
-        ]
+            if kind == SCRAM and value is not None:
+                value = self._verifiers.lock(member.name, Secret(value))
+            put.append((kind, value))
+        return put
 
     def _find(
         self, member_id: bytes, kinds: frozenset[str], enrolment_id: bytes | None

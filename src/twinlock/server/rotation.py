@@ -88,9 +88,9 @@ def relock_verifiers(vault: Vault, *, on_done: Callable[[], None] = lambda: None
     ServerKey pass through this process, as at a sign-in.
     """
     names = {m.member_id: m.name for m in vault.store.members.members()}
-    present = vault.directory.current(KeyRole.VERIFIER).kid
-    count = 0
-    for member_id, locked in vault.store.members.all_logins(SCRAM):
+    logins, count = vault.store.members.all_logins(SCRAM), 0
+    present = vault.directory.current(KeyRole.VERIFIER).kid if logins else b""
+    for member_id, locked in logins:
         if verifier_kid(locked) != present:
             account = names[member_id]
             anew = vault.verifiers.lock(account, vault.verifiers.unlock(account, locked))
