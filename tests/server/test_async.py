@@ -143,6 +143,7 @@ def test_a_token_that_hangs_does_not_hold_up_the_event_loop(
             release = memory.kim.release(request)
             opening = asyncio.create_task(vault.open(request, release))
             while not reached.is_set():
+                assert not opening.done(), opening.exception()
                 await asyncio.sleep(0)
             # The token hangs now; the loop still runs, and other calls are served.
             assert (await vault.seal("y", to=memory.ward, context=DIAGNOSIS)).to_bytes()
