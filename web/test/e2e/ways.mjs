@@ -159,6 +159,7 @@ async function forgotten(agent) {
   await lock(agent);
   await agent.getByRole("button", { name: "Forget this device…" }).click();
   await agent.getByRole("button", { name: "Remove them" }).click();
+  await agent.getByRole("heading", { name: "Set up this device" }).waitFor();
   await agent.getByRole("button", { name: "Use my name instead of files" }).click();
   await agent.getByRole("textbox", { name: "Your name" }).fill("weber");
 }
@@ -209,6 +210,7 @@ export async function arrivesWithPasskey(stage) {
   await lock(agent);
   await agent.getByRole("button", { name: "Forget this device…" }).click();
   await agent.getByRole("button", { name: "Remove them" }).click();
+  await agent.getByRole("heading", { name: "Set up this device" }).waitFor();
   await signOut(page);
   const signed = asks(page);
   await agent.getByRole("textbox", { name: "Your name" }).fill("weber");
@@ -238,6 +240,7 @@ export async function twoDevices(stage) {
   await lock(agent);
   await agent.getByRole("button", { name: "Forget this device…" }).click();
   await agent.getByRole("button", { name: "Remove them" }).click();
+  await agent.getByRole("heading", { name: "Set up this device" }).waitFor();
   // The file is older than what the server knows now.
   await agent.setInputFiles("#chosen", stage.world.files);
   await stage.unlock(agent);
