@@ -30,10 +30,6 @@ export async function picturesOfWays(stage) {
   const picture = (name) => agent.screenshot({ path: `${folder}/agent-${name}.png`, fullPage: true });
   await addPasskey(stage, agent);
   await picture("ways");
-  await agent.getByRole("button", { name: "Make a recovery code" }).click();
-  await agent.locator("#new-code:not(:empty)").waitFor();
-  await picture("code");
-  await agent.getByRole("button", { name: "Cancel" }).click();
   await lock(agent);
   void asks(page);
   await agent.getByRole("button", { name: "Sign in and unlock" }).waitFor();
