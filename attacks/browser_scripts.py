@@ -219,6 +219,11 @@ def _stolen_click(stage: Stage, page: Page, *, weak: bool) -> bool:
         page.post({"twinlock": 1, "id": f"end-{number}", "ask": "cancel", "of": f"steal-{number}"})
         if came == "no card" and not weak:
             raise LookupError("no card appeared")
-        if came != "too late":
-            return bool(came == "decided")
+        if came == "decided":
+            return True
+        # A press that finds the window busy, or not in front yet, is tried again where it may succeed.
+        if came == "nothing" and not weak:
+            return False
+    if weak:
+        return False
     raise LookupError("no press came in time")
