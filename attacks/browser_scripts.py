@@ -217,11 +217,13 @@ def _stolen_click(stage: Stage, page: Page, *, weak: bool) -> bool:
         ask = {"twinlock": 1, "id": f"steal-{number}", "ask": "release", "bundle": bundle}
         came = page.play("pressAtOnce", message=ask, within=_STEADY_MS - 50)
         page.post({"twinlock": 1, "id": f"end-{number}", "ask": "cancel", "of": f"steal-{number}"})
-        if came == "no card" and not weak:
+        if came == "no card":
+            if weak:
+                return False
             raise LookupError("no card appeared")
         if came == "decided":
             return True
-        # A press that finds the window busy, or not in front yet, is tried again where it may succeed.
+        # A press that finds the window busy is tried again where it may succeed.
         if came == "nothing" and not weak:
             return False
     if weak:
