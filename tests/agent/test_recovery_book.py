@@ -7,13 +7,14 @@ from dataclasses import replace
 import pytest
 
 from twinlock.agent.recovery_book import (
+    AID_LIFE,
     MAX_AIDS,
     Aid,
     RecoveryBook,
     SeenNotice,
     decode_recovery_book,
 )
-from twinlock.errors import DataError
+from twinlock.errors import CallerError, DataError
 
 NOTICE = SeenNotice(b"g" * 32, b"d" * 32, b"m" * 16, b"a" * 16, 1000)
 AID = Aid(b"ask", b"reply", 500)
@@ -71,9 +72,14 @@ def test_of_two_runs_that_help_with_one_recovery_all_counts(
     assert list(ours.aids.values()) == [merged]
 
 
-def test_the_oldest_of_many_recoveries_that_were_asked_for_is_forgotten() -> None:
+def test_recoveries_that_still_count_are_not_forgotten_for_others() -> None:
+    """R-CONTACTS-5: each answers one request once."""
     made = RecoveryBook()
-    for number in range(MAX_AIDS + 1):
-        made.add_aid(number.to_bytes(32, "big"), replace(AID, begun=1000 - number))
+    for number in range(MAX_AIDS):
+        made.add_aid(number.to_bytes(32, "big"), replace(AID, begun=1000 + number))
+    with pytest.raises(CallerError) as caught:
+        made.add_aid(b"x" * 32, replace(AID, begun=5000))
+    assert caught.value.code == "recovery.too-many"
     assert len(made.aids) == MAX_AIDS
-    assert MAX_AIDS.to_bytes(32, "big") not in made.aids
+    made.add_aid(b"x" * 32, replace(AID, begun=1000 + AID_LIFE + MAX_AIDS))
+    assert list(made.aids) == [b"x" * 32]

@@ -20,10 +20,10 @@ from twinlock.agent.ways import NewWay
 from twinlock.core.member_change import Login
 from twinlock.core.scram.exchange import ChannelBinding
 from twinlock.core.scram.keys import scram_keys
-from twinlock.errors import CallerError, EnvError
+from twinlock.errors import CallerError, EnvError, TwinlockError
 from twinlock.integrations.asgi import MemberRoutes
 from twinlock.integrations.member_answers import ServiceRefusedError
-from twinlock.store.members import MemberStore
+from twinlock.store.members import MemberStore, PutMember
 
 
 @pytest.fixture
@@ -286,8 +286,25 @@ def test_what_a_member_handed_in_that_is_no_passkey_does_not_show(ward: Ward) ->
     """R-HTTP-19: their names would be told by an error."""
     client, browser = with_passkeys(ward)
     service = service_of(client)
-    rubbish = Login("passkey", b"no record")
-    kim(ward).ways.enrol(NewWay([ward.password(service)]), logins=[rubbish], send=service.change)
+    rubbish, store = Login("passkey", b"no record"), ward.world.vault.store.members
+    with pytest.raises(TwinlockError):
+        kim(ward).ways.enrol(
+            NewWay([ward.password(service)]), logins=[rubbish], send=service.change
+        )
+    kim(ward).ways.enrol(NewWay([ward.password(service)]), send=service.change)
+    member_id = kim(ward).member_id
+    listed, blobs = store.enrolment_list(member_id), store.enrolments(member_id)
+    assert listed is not None
+    store.put(
+        PutMember(
+            member_id=member_id,
+            name="kim",
+            counter=listed.counter + 1,
+            signed_list=listed.signed,
+            blobs=blobs,
+            logins=[("passkey", b"no record")],
+        )
+    )
     begun = asked(client, "sign-in/begin", {"name": "kim"})
     assert begun.status_code == 200
     assert len(begun.json()["allow"]) == 1

@@ -21,10 +21,12 @@ from twinlock.core.enrolment import decode_enrolment
 from twinlock.core.enrolment_list import verify_enrolment_list
 from twinlock.core.member_bundle import BundleRequest, decode_member_bundle
 from twinlock.core.member_change import Login, MemberChange, decode_member_change
-from twinlock.core.membership import MemberCard, Policy
+from twinlock.core.membership import AgentPlacement, MemberCard, Policy
 from twinlock.core.ports import OuterSuite
 from twinlock.core.release import sign_message
+from twinlock.core.request import GroupHead, Hello, decode_group_bundle
 from twinlock.errors import TwinlockError
+from twinlock.server.passkey_records import PasskeyRecord
 from twinlock.server.setup import deployment_card
 from twinlock.store.members import PutMember
 from twinlock.testing import MemoryMember
@@ -40,6 +42,11 @@ def code_of(call, *arguments, **named) -> str:
     with pytest.raises(TwinlockError) as caught:
         call(*arguments, **named)
     return caught.value.code
+
+
+def record(agent: Agent, number: bytes) -> bytes:
+    """A passkey's record, as registering one gives it."""
+    return PasskeyRecord(agent.member_id, "localhost", number * 16, b"key", 0, ()).encode()
 
 
 def kim(world: World) -> Agent:
@@ -127,9 +134,8 @@ def test_strangers_and_members_get_answers_of_one_form(world: World) -> None:
         assert (
             len({decode_member_bundle(ask(n, kinds)).member_id for n in ("kim", "nix", "nox")}) == 3
         )
-    other_id = ask("kim", ["recovery-code"], b"x" * 16)
-    assert len(other_id) == len(ask("kim", ["recovery-code"]))
-    assert other_id != ask("kim", ["recovery-code"])
+    for name in ("kim", "nix"):
+        assert ask(name, ["recovery-code"], b"x" * 16) == ask(name, ["recovery-code"])
 
 
 def test_nothing_opens_an_answer_about_a_stranger(world: World) -> None:
@@ -343,6 +349,24 @@ def test_a_revocation_that_never_arrived_can_be_given_up(world: World, tmp_path:
     assert opens(world, agent)
 
 
+def test_a_group_that_the_server_keeps_back_stops_a_revocation(
+    world: World, tmp_path: Path
+) -> None:
+    """R-WAYS-10: it would stay sealed to the seed that is given up."""
+    agent = world.weber.agent
+    code, _ = RecoveryCode.create()
+    agent.ways.enrol(NewWay([code]), send=world.vault.members.accept)
+    arrival = arrive(world, [code], world.vault.members.bundle("weber", ["recovery-code"]))
+    arrived = arrival.agent(world.vault.members.full_bundle(arrival.ask()))
+    told = decode_group_bundle(world.vault.group_bundle(arrived.hello()))
+    hidden = world.groups["emergency"].group_id
+    kept = tuple(news for news in told.news if news.group_id != hidden)
+    arrived.follow(replace(told, news=kept).encode())
+    new = NewWay([DeviceKey.create(tmp_path / "new.key")])
+    assert code_of(arrived.ways.revoke, [new]) == "revocation.group-missing"
+    assert arrived.ways.revoke([new], without=[hidden])
+
+
 def test_a_revocation_that_somebody_outran_changes_nothing(world: World, tmp_path: Path) -> None:
     """R-WAYS-10: one transaction for all groups and the list."""
     _, agent = published(world)
@@ -410,6 +434,56 @@ def test_who_takes_anothers_id_in_another_group_gets_nothing(world: World) -> No
     assert code_of(world.vault.members.accept, change) == "enrolment.keys-differ"
 
 
+def test_nobody_takes_the_sealed_keys_of_others_away(world: World) -> None:
+    """R-SRV-6: who loses keys follows from the entry, not from what is sent beside it."""
+    agent, weber = kim(world), world.weber.agent
+    proposal = agent.admin.restate(world.ward.group_id, ())
+    world.vault.append(replace(proposal, dropped=(weber.member_id, agent.member_id)))
+    assert opens(world, weber)
+    assert opens(world, agent)
+
+
+def test_an_id_that_no_group_has_is_not_taken_over(world: World) -> None:
+    """R-WAYS-5: whoever signed the stored list is the member, whatever an admin adds later."""
+    _, agent = published(world)
+    world.founding.add(world.ward, world.weber.agent, world.founding.member("nora"))
+    world.vault.append(world.weber.agent.admin.remove(world.ward.group_id, agent.member_id))
+    world.founding.follow(world.weber.agent)
+    thief = world.founding.member("thief")
+    thief.ways.state.member_id = agent.member_id
+    card = MemberCard(
+        deployment_id=world.config.deployment_id,
+        member=replace(own_member(thief.ways.state, thief.ways.keys), member_id=agent.member_id),
+    ).encode(thief.ways.keys.signing)
+    emergency = world.groups["emergency"].group_id
+    world.vault.append(world.weber.agent.admin.add(emergency, card, compared=True))
+    asked = BundleRequest(world.config.deployment_id, agent.member_id, world.clock())
+    request = sign_message(asked.encode(), thief.ways.keys.signing)
+    assert code_of(world.vault.members.full_bundle, request) == "data.not-authentic"
+    listed = agent.ways.state.listed
+    assert listed is not None
+    keys = thief.ways.keys.signing
+    mine = replace(listed, counter=99, enrolments=listed.enrolments[:1])
+    change = MemberChange(mine.signed(keys), (thief.ways.state.enrolments[0].raw,)).signed(keys)
+    assert code_of(world.vault.members.accept, change) == "data.not-authentic"
+
+
+def test_a_member_in_no_group_hears_no_logs_of_others(world: World) -> None:
+    """R-AGENT-2: a head that an agent says to know opens no log that is not its member's."""
+    agent = kim(world)
+    foreign = world.groups["emergency"].group_id
+    said = Hello(
+        world.config.deployment_id,
+        agent.member_id,
+        bytes(32),
+        bytes(32),
+        (GroupHead(foreign, 0, bytes(32)), GroupHead(b"?" * 32, 0, bytes(32))),
+        AgentPlacement.OWN_ORIGIN_OR_PROGRAM.value,
+    )
+    news = decode_group_bundle(world.vault.group_bundle(said.encode())).news
+    assert {n.group_id for n in news} == {world.ward.group_id}
+
+
 def test_sign_ins_go_with_the_change(world: World) -> None:
     """R-WAYS-5: and are kept until they are replaced."""
     agent = kim(world)
@@ -417,26 +491,39 @@ def test_sign_ins_go_with_the_change(world: World) -> None:
     agent.ways.enrol(new, logins=[Login("split", b"v" * 32)], send=world.vault.members.accept)
     assert world.vault.members.logins("kim", "split") == [b"v" * 32]
     assert world.vault.members.logins("nobody", "split") == []
-    more = [Login("split", b"w" * 32), Login("passkey", b"one"), Login("passkey", b"two")]
+    more = [
+        Login("split", b"w" * 32),
+        Login("passkey", record(agent, b"1")),
+        Login("passkey", record(agent, b"2")),
+    ]
     agent.ways.enrol(
         NewWay([RecoveryCode.create()[0]]), logins=more, send=world.vault.members.accept
     )
     assert world.vault.members.logins("kim", "split") == [b"w" * 32]
-    assert sorted(world.vault.members.logins("kim", "passkey")) == [b"one", b"two"]
-    only = [Login("passkey", None), Login("passkey", b"three")]
+    assert sorted(world.vault.members.logins("kim", "passkey")) == sorted(
+        [record(agent, b"1"), record(agent, b"2")]
+    )
+    only = [Login("passkey", None), Login("passkey", record(agent, b"3"))]
     agent.ways.enrol(
         NewWay([RecoveryCode.create()[0]]), logins=only, send=world.vault.members.accept
     )
-    assert world.vault.members.logins("kim", "passkey") == [b"three"]
+    assert world.vault.members.logins("kim", "passkey") == [record(agent, b"3")]
     assert world.vault.members.logins("kim", "split") == [b"w" * 32]
-    odd = [Login("telepathy", b"x")]
     new = NewWay([RecoveryCode.create()[0]])
-    refused = code_of(agent.ways.enrol, new, logins=odd, send=world.vault.members.accept)
-    assert refused == "enrolment.unlike-list"
-    change = agent.ways.revoke([NewWay([RecoveryCode.create()[0]])], logins=[Login("split", b"x")])
+    for odd in (
+        Login("telepathy", b"x"),
+        Login("split", b"short"),
+        Login("scram", bytes(5000)),
+        Login("passkey", record(world.weber.agent, b"4")),
+    ):
+        refused = code_of(agent.ways.enrol, new, logins=[odd], send=world.vault.members.accept)
+        assert refused == "enrolment.unlike-list"
+    change = agent.ways.revoke(
+        [NewWay([RecoveryCode.create()[0]])], logins=[Login("split", b"x" * 32)]
+    )
     world.vault.members.accept(change)
     assert world.vault.members.logins("kim", "passkey") == []
-    assert world.vault.members.logins("kim", "split") == [b"x"]
+    assert world.vault.members.logins("kim", "split") == [b"x" * 32]
 
 
 def test_a_member_without_a_group_is_not_kept(world: World) -> None:

@@ -90,8 +90,9 @@ class FileHome:
         self._change.unlink(missing_ok=True)
 
     def drop_staged(self) -> None:
-        """See ``StateHome``."""
-        self._next.unlink(missing_ok=True)
+        """See ``StateHome``. The state stays as ``.given-up``: a server may have lied."""
+        if self._next.exists():
+            self._next.replace(unused(self.path.with_name(f"{self.path.name}.given-up")))
         self._change.unlink(missing_ok=True)
 
 
@@ -134,6 +135,15 @@ class MemoryHome:
     def drop_staged(self) -> None:
         """See ``StateHome``."""
         self._next = None
+
+
+def unused(path: Path) -> Path:
+    """Return the path, or the first of ``path.2``, ``path.3``... that nothing lies at."""
+    found, number = path, 1
+    while found.exists():
+        number += 1
+        found = path.with_name(f"{path.name}.{number}")
+    return found
 
 
 def find_home(factors: Iterable[Factor], home: str | Path | None) -> Path:

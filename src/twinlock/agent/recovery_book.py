@@ -20,8 +20,10 @@ from twinlock.core.membership import (
     SignedEntry,
 )
 from twinlock.core.request import GroupNews
+from twinlock.errors import CallerError
 
 MAX_AIDS: Final = 64
+AID_LIFE: Final = 60 * 86400
 _MAX_TRIES: Final = 255
 
 NoticeKey = tuple[bytes, bytes, bytes]
@@ -148,10 +150,19 @@ class RecoveryBook:
                     self._note(group.group_id, signed, admins, now)
 
     def add_aid(self, digest: bytes, aid: Aid) -> None:
-        """Keep one more; beyond ``MAX_AIDS`` the oldest goes."""
+        """Keep one more; those of more than 60 days before go.
+
+        Raises CallerError ``recovery.too-many``: one that still counts must not be forgotten, since
+        its number answers one request once.
+        """
+        self.aids = {d: a for d, a in self.aids.items() if a.begun >= aid.begun - AID_LIFE}
+        if digest not in self.aids and len(self.aids) >= MAX_AIDS:
+            raise CallerError(
+                "recovery.too-many",
+                f"This member helps with {MAX_AIDS} recoveries already.",
+                hint="Wait until some are over, or let another contact help.",
+            )
         self.aids[digest] = aid
-        while len(self.aids) > MAX_AIDS:
-            del self.aids[min(self.aids, key=lambda d: self.aids[d].begun)]
 
     def _note(
         self, group_id: bytes, signed: SignedEntry, admins: AbstractSet[bytes], now: int
@@ -182,7 +193,7 @@ def decode_recovery_book(value: Any) -> RecoveryBook:
     for row in cbor.take_list(notices):
         notice = _take_notice(row)
         book.notices[notice.key] = notice
-    for row in cbor.take_list(aids, 0, MAX_AIDS):
+    for row in cbor.take_list(aids):
         digest, aid = _take_aid(row)
         book.aids[digest] = aid
     return book

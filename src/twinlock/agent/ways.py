@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -150,6 +150,7 @@ class Ways:
         logins_of: Callable[[Enrolment], Sequence[Login]] = lambda _: (),
         scram_alone: bool = False,
         sole_passkey: bool = False,
+        without: Collection[bytes] = (),
     ) -> bytes:
         """Make new member keys, and ``ways`` as the only ways in.
 
@@ -157,13 +158,16 @@ class Ways:
         place of the present one in ``finish_revocation``, once the groups' logs show the new keys.
         ``logins``, and what ``logins_of`` makes of each new enrolment, are the only ones that sign
         in from then on.
+        ``without``: ids of groups that the member is in no more by an admin's word, and that the
+        server tells nothing of.
         Returns the change for the server, which appends and stores all of it or nothing. Called
         again before that, it returns the same change. Raises ``factor.*``, ``enrolment.*``,
-        ``group.key-missing`` or ``log.*``.
+        ``group.key-missing``, ``revocation.group-missing`` or ``log.*``.
         """
         staged = self.home.staged()
         if staged is not None:
             return staged[1]
+        self._require_all_followed(frozenset(without))
         seed = Secret(self.randomness(32))
         keys = member_keys(seed, self.keys.kem.kem)
         made = [self._make(seed, way, scram_alone) for way in ways]
@@ -180,6 +184,19 @@ class Ways:
             change = self._change(after, compared, proposals).signed(keys.signing)
             self.home.stage(after, keys, change)
             return change
+
+    def _require_all_followed(self, without: frozenset[bytes]) -> None:
+        """A group that the server kept back would stay sealed to the seed that is given up."""
+        pinned = () if self.state.listed is None else self.state.listed.groups
+        known = {g for g, k in self.state.groups.items() if k.verified} | without
+        if missing := [pin for pin in pinned if pin.group_id not in known]:
+            raise CallerError(
+                "revocation.group-missing",
+                f"The server told nothing of {len(missing)} of this member's groups: "
+                + ", ".join(pin.group_id.hex()[:16] for pin in missing)
+                + ".",
+                hint="Follow them first. If an admin says that they are gone, name them as such.",
+            )
 
     def take(self, bundle: bytes) -> Taken:
         """Take the server's list of this member's ways in, with the enrolments that are kept there.
@@ -339,7 +356,11 @@ def own_list(state: MemberState, entries: Sequence[Listed]) -> EnrolmentList:
             hint="Create the member with the deployment's card.",
         )
     pins = {pin.group_id: pin for pin in (() if state.listed is None else state.listed.groups)}
-    pins.update({g: known.state.pin for g, known in state.groups.items() if known.verified})
+    for group_id, known in state.groups.items():
+        if known.verified and state.member_id in known.state.members:
+            pins[group_id] = known.state.pin
+        elif known.verified:
+            pins.pop(group_id, None)
     return EnrolmentList(
         state.deployment_id,
         state.member_id,

@@ -82,6 +82,10 @@ class AsyncMembers:
         """Return the member of this name whose enrolments are kept here."""
         return await awaited(self._executor, self._members.by_name, name)
 
+    async def is_present(self, member_id: bytes) -> bool:
+        """Return whether a group that this server trusts has the member now."""
+        return await awaited(self._executor, self._members.is_present, member_id)
+
     async def logins(self, name: str, kind: str) -> list[bytes]:
         """Return what a member's sign-ins of one kind are compared with."""
         return await awaited(self._executor, self._members.logins, name, kind)
@@ -97,6 +101,10 @@ class AsyncVerifiers:
     async def lock(self, account: str, verifier: ScramVerifier | Secret) -> bytes:
         """Return a verifier as ciphertext, to be stored for this account's name."""
         return await awaited(self._executor, self._verifiers.lock, account, verifier)
+
+    async def is_present(self, locked: bytes) -> bool:
+        """Return whether new verifiers are locked with the key that this one is."""
+        return await awaited(self._executor, self._verifiers.is_present, locked)
 
     async def unlock(self, account: str, locked: bytes) -> ScramVerifier:
         """Unlock an account's verifier."""

@@ -18,6 +18,7 @@ from twinlock.core.scram import keys as scram_keys
 from twinlock.core.secret import Secret
 from twinlock.errors import CallerError
 from twinlock.server.passkey_records import decoy_passkey
+from twinlock.server.verifiers import decoy_salt
 from twinlock.store.sql import SqlStore
 
 _SECRET: Final = "decoy-secret"  # noqa: S105 - the name under which it is kept
@@ -93,7 +94,7 @@ class Decoys:
                     1,
                 ],
                 "passphrase": lambda: [draw(SALT_SIZE), MIN_MEMORY_KIB, MIN_ITERATIONS, 1],
-                "scram": lambda: [draw(scram_keys.SALT_SIZE), scram_keys.MIN_ITERATIONS],
+                "scram": lambda: [decoy_salt(self.secret, name), scram_keys.MIN_ITERATIONS],
                 "device-key": lambda: [draw(16)],
                 "recovery-code": lambda: [draw(16)],
                 # The id that a sign-in by passkey would be offered for this name (R-PASSKEY-9).

@@ -121,6 +121,7 @@ class GroupBook:
         """Verify and countersign a proposal; nothing is kept. Raises like ``append``."""
         signed = SignedEntry.decode(proposal.signed_entry)
         founding = signed.entry.seq == 0
+        gone: set[bytes] = set()
         if founding:
             after = replay([signed.encode()], deployment_id=self._deployment_id)
         else:
@@ -132,6 +133,8 @@ class GroupBook:
                     hint="Follow the group, look at the new entries, and propose the change again.",
                 )
             after = apply(before, signed)
+            # What the proposal itself says of it is signed by nobody.
+            gone = set(before.members) - set(after.members)
         self._check_identity(after)
         self._check_keys(signed, after, proposal)
         log_key = self._directory().current(KeyRole.LOG)
@@ -145,7 +148,7 @@ class GroupBook:
             entry_hash=after.head,
             name=after.name if founding else None,
             sealed_keys=[(k.epoch, k.member_id, k.sealed) for k in proposal.keys],
-            drop_keys_of=proposal.dropped,
+            drop_keys_of=sorted(gone),
         )
         return after, append
 
@@ -160,9 +163,14 @@ class GroupBook:
     ) -> GroupBundle:
         """Return what a member needs to follow its groups.
 
-        ``since``: the last entry that its agent knows, by group; other groups are sent whole.
+        ``since``: the last entry that its agent knows, by group; the member's other groups are sent
+        whole. Groups that it never was in are left out.
         """
-        groups = set(self._store.log.groups_of(member_id)) | set(since)
+        with self._lock:
+            self._refresh()
+            states = self._states
+        was_in = {g for g in since if g in states and _was_in(states[g], member_id)}
+        groups = set(self._store.log.groups_of(member_id)) | was_in
         news = [self.news(group_id, since) for group_id in sorted(groups)]
         keys = self.sealed_keys(member_id, groups)
         return GroupBundle(tuple(statements), tuple(news), keys)
@@ -260,3 +268,7 @@ class GroupBook:
                 "The entry comes without a sealed group key for each member that needs one.",
                 hint="Propose it again with the same version of Twinlock.",
             )
+
+
+def _was_in(state: GroupState, member_id: bytes) -> bool:
+    return member_id in state.members or member_id in state.removed

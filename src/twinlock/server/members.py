@@ -6,6 +6,7 @@ names that are no member's.
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
@@ -37,6 +38,7 @@ from twinlock.core.statements import Statement, identity_fingerprint
 from twinlock.errors import CallerError, DataError, not_authentic
 from twinlock.server.decoys import Decoys
 from twinlock.server.groups import GroupBook
+from twinlock.server.passkey_records import decode_passkey_record
 from twinlock.server.verifiers import VerifierLocks
 from twinlock.store.members import PutMember
 from twinlock.store.sql import SqlStore
@@ -45,6 +47,9 @@ from twinlock.store.values import StoredMember
 REQUEST_LIFE: Final = 120
 SCRAM: Final = "scram"
 SPLIT: Final = "split"
+PASSKEY: Final = "passkey"
+LOGIN_SIZE: Final = 32
+MAX_LOGIN: Final = 4096
 SINGLE: Final = frozenset({SCRAM, SPLIT})
 
 
@@ -93,17 +98,18 @@ class Members:
         if member is None:
             raise _not_signed()
         _require_one_key(states, member)
+        self._require_same_person(claimed)
         listed = self._verified_list(decoded, member)
-        blobs = self._blobs(decoded, listed)
+        blobs, name = self._blobs(decoded, listed), self._name_of(member, states)
         _require_allowed(listed, states)
         self._store.members.put(
             PutMember(
                 member_id=listed.member_id,
-                name=member.name,
+                name=name,
                 counter=listed.counter,
                 signed_list=decoded.signed_list,
                 blobs=blobs,
-                logins=self._logins(member, decoded.logins),
+                logins=self._logins(member.member_id, name, decoded.logins),
                 single=SINGLE,
                 appends=[append for _, append in prepared],
             )
@@ -149,6 +155,7 @@ class Members:
         if member is None or asked.deployment_id != self._deployment_id:
             raise not_authentic("a request for another deployment")
         _require_one_key(states, member)
+        self._require_same_person(asked.member_id)
         if abs(self._clock() - asked.time) > REQUEST_LIFE:
             raise DataError(
                 "request.expired",
@@ -206,6 +213,52 @@ class Members:
             raise _not_signed()
         return listed
 
+    def is_present(self, member_id: bytes) -> bool:
+        """Return whether a group that this server trusts has the member now."""
+        return _found(self._states_with(()), member_id) is not None
+
+    def _require_same_person(self, member_id: bytes) -> None:
+        """Compare who has this id in the logs with whoever signed the list that is stored.
+
+        An admin may give anybody's id to somebody else while no other trusted group has it.
+        """
+        stored = self._store.members.enrolment_list(member_id)
+        if stored is None:
+            return
+        for state in self._states_with(()).values():
+            found = state.members.get(member_id)
+            if found is None:
+                continue
+            try:
+                verify_enrolment_list(stored.signed, found.member.signing_public)
+            except DataError as error:
+                raise _not_signed() from error
+
+    def _name_of(self, member: Member, states: dict[bytes, GroupState]) -> str:
+        """Return the name that a member's ways in are kept under: the first one, for good.
+
+        Raises CallerError ``member.name-taken`` where somebody else in a trusted group is called
+        the same, or nearly, before anything of this member is kept.
+        """
+        stored = self._store.members.member_by_id(member.member_id)
+        if stored is not None:
+            return stored.name
+        names = {
+            (m.member.member_id, _folded(m.member.name))
+            for state in states.values()
+            for m in state.members.values()
+        }
+        mine = {name for member_id, name in names if member_id == member.member_id}
+        others = {name for member_id, name in names if member_id != member.member_id}
+        others |= {_folded(m.name) for m in self._store.members.members()}
+        if len(mine) > 1 or mine & others:
+            raise CallerError(
+                "member.name-taken",
+                f"There is a member named {member.name!r} already.",
+                hint="Choose another name.",
+            )
+        return member.name
+
     def _blobs(self, change: MemberChange, listed: EnrolmentList) -> dict[bytes, bytes]:
         stored = self._store.members.enrolments(listed.member_id)
         sent = {e.enrolment_id: e for e in (decode_enrolment(blob) for blob in change.blobs)}
@@ -229,18 +282,22 @@ class Members:
             raise _unlike("an enrolment came that the list does not have")
         return kept
 
-    def _logins(self, member: Member, logins: Sequence[Login]) -> list[tuple[str, bytes | None]]:
+    def _logins(
+        self, member_id: bytes, name: str, logins: Sequence[Login]
+    ) -> list[tuple[str, bytes | None]]:
         put: list[tuple[str, bytes | None]] = []
         for login in logins:
             kind, value = login.kind, login.value
             if kind == SPLIT_ANEW:
-                if not self._store.members.logins(member.member_id, SPLIT):
+                if not self._store.members.logins(member_id, SPLIT):
                     continue
                 kind = SPLIT
             elif kind not in LOGIN_KINDS:
                 raise _unlike("it has a sign-in of an unknown kind")
+            if value is not None:
+                _require_login(kind, value, member_id)
             if kind == SCRAM and value is not None:
-                value = self._verifiers.lock(member.name, Secret(value))
+                value = self._verifiers.lock(name, Secret(value))
             put.append((kind, value))
         return put
 
@@ -249,11 +306,9 @@ class Members:
     ) -> Enrolment | None:
         blobs = self._store.members.enrolments(member_id)
         enrolments = [decode_enrolment(blob) for blob in blobs.values()]
-        fitting = [
-            e
-            for e in enrolments
-            if set(e.kinds) == kinds and enrolment_id in (None, e.enrolment_id)
-        ]
+        fitting = [e for e in enrolments if set(e.kinds) == kinds]
+        # An id that is not there is answered as none is: strangers' answers do not change with it.
+        fitting = [e for e in fitting if e.enrolment_id == enrolment_id] or fitting
         if len(fitting) < 2:
             return fitting[0] if fitting else None
         newest = self._order(member_id)
@@ -286,6 +341,23 @@ def _found(
         if membership is not None and public in (None, membership.member.signing_public):
             return membership.member
     return None
+
+
+def _require_login(kind: str, value: bytes, member_id: bytes) -> None:
+    """Refuse what no sign-in of this member could be compared with."""
+    fits = len(value) == LOGIN_SIZE if kind == SPLIT else len(value) <= MAX_LOGIN
+    if kind == PASSKEY and fits:
+        try:
+            fits = decode_passkey_record(value).member_id == member_id
+        except DataError:
+            fits = False
+    if not fits:
+        raise _unlike("a sign-in is not as its kind has it")
+
+
+def _folded(name: str) -> str:
+    """Return what names have in common that people would take for one."""
+    return unicodedata.normalize("NFKC", name).casefold()
 
 
 def _claimed_member(change: MemberChange) -> bytes:

@@ -15,12 +15,12 @@ from scramp import ScramException, ScramMechanism  # type: ignore[import-untyped
 
 from twinlock.core.primitives import hmac_sha256
 from twinlock.core.scram.exchange import ChannelBinding, refused
-from twinlock.core.scram.keys import MIN_ITERATIONS, SALT_SIZE
+from twinlock.core.scram.keys import MIN_ITERATIONS
 from twinlock.core.scram.verifier import ScramVerifier
 from twinlock.core.secret import Secret
 from twinlock.errors import TwinlockError
 from twinlock.server.vault import Vault
-from twinlock.server.verifiers import VerifierLocks
+from twinlock.server.verifiers import VerifierLocks, decoy_salt
 
 _DECOY: Final = b"twinlock/v1/scram-decoy"
 
@@ -109,9 +109,10 @@ class ScramLogin:
         """Unlock an account's verifier; an account that does not exist costs the same call."""
         if locked is not None:
             return self._locks.unlock(account, locked)
-        if self._locked_decoy is None:
-            self._locked_decoy = self.lock("", self._decoy(""))
-        self._locks.unlock("", self._locked_decoy)
+        decoy = self._locked_decoy
+        if decoy is None or not self._locks.is_present(decoy):
+            decoy = self._locked_decoy = self.lock("", self._decoy(""))
+        self._locks.unlock("", decoy)
         return self._decoy(account)
 
     def _decoy(self, account: str) -> ScramVerifier:
@@ -120,6 +121,6 @@ class ScramLogin:
         def drawn(what: bytes) -> bytes:
             return hmac_sha256(self._unknown.reveal(), _DECOY + what + account.encode())
 
-        salt = drawn(b"/salt/")[:SALT_SIZE]
+        salt = decoy_salt(self._unknown, account)
         stored, server = Secret(drawn(b"/stored/")), Secret(drawn(b"/server/"))
         return ScramVerifier(MIN_ITERATIONS, salt, stored, server)

@@ -8,14 +8,17 @@ from typing import Final
 
 from twinlock.core import cbor
 from twinlock.core.ports import KeyRole, Token
+from twinlock.core.primitives import hmac_sha256
+from twinlock.core.scram.keys import SALT_SIZE
 from twinlock.core.scram.verifier import ScramVerifier, parse_verifier
 from twinlock.core.secret import Secret
 from twinlock.core.statements import Directory
-from twinlock.errors import DataError
+from twinlock.errors import DataError, not_authentic
 
 _BLOB: Final = "twinlock/v1/verifier-blob"
 _AAD: Final = "twinlock/v1/verifier"
 _KEY_SIZE: Final = 32
+_DECOY_SALT: Final = b"twinlock/v1/scram-decoy/salt/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,8 @@ class VerifierLocks:
         kid, salt = cbor.take_bytes(kid, 16), cbor.take_bytes(salt)
         iterations = cbor.take_uint(iterations)
         binding = self._binding(account, kid, iterations, salt)
+        if not self._stated(kid):
+            raise not_authentic("verifier: its key is stated no more")
         keys = self.token().open_verifier(kid, cbor.take_bytes(sealed), binding).reveal()
         if len(keys) != 2 * _KEY_SIZE:
             raise DataError(
@@ -58,8 +63,21 @@ class VerifierLocks:
             )
         return ScramVerifier(iterations, salt, Secret(keys[:_KEY_SIZE]), Secret(keys[_KEY_SIZE:]))
 
+    def is_present(self, locked: bytes) -> bool:
+        """Return whether new verifiers are locked with the key that this one is."""
+        return verifier_kid(locked) == self.directory().current(KeyRole.VERIFIER).kid
+
+    def _stated(self, kid: bytes) -> bool:
+        key = self.directory().by_kid(kid)
+        return key is not None and key.role is KeyRole.VERIFIER
+
     def _binding(self, account: str, kid: bytes, iterations: int, salt: bytes) -> bytes:
         return cbor.encode([_AAD, self.deployment_id, account, kid, iterations, salt])
+
+
+def decoy_salt(secret: Secret, account: str) -> bytes:
+    """Return the salt that an account which does not exist has, here and in its enrolments."""
+    return hmac_sha256(secret.reveal(), _DECOY_SALT + account.encode())[:SALT_SIZE]
 
 
 def verifier_kid(locked: bytes) -> bytes:

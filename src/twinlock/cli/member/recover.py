@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from twinlock.agent.arrival import Arrival
-from twinlock.agent.home import FileHome
+from twinlock.agent.home import FileHome, unused
 from twinlock.agent.ways import NewWay
 from twinlock.cli.at_hand import Known, choose_way, factors_for
 from twinlock.cli.cards import card_named
@@ -169,7 +169,7 @@ def _known(who: Who, card: DeploymentCard, bundle: bytes) -> Known:
 def _aside(who: Who) -> Iterator[None]:
     """Set a state that is here aside as NAME.member.before; bring it back if the block fails."""
     path = who.state_file
-    before = path.with_name(f"{path.name}.before")
+    before = unused(path.with_name(f"{path.name}.before"))
     there = path.exists()
     if there:
         path.replace(before)

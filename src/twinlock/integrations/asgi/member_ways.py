@@ -52,8 +52,10 @@ class Accounts:
     def _with_logins(
         self, member: StoredMember | None, kind: str
     ) -> tuple[StoredMember | None, list[bytes]]:
-        # A stranger's take one more look as well.
+        # A stranger's take one more look as well. Who is in no trusted group any more is one.
         member_id = _NOBODY if member is None else member.member_id
+        if not self.vault.members.is_present(member_id):
+            member, member_id = None, _NOBODY
         return member, self.vault.store.members.logins(member_id, kind)
 
 
