@@ -25,7 +25,6 @@ from twinlock.agent.state import state_path
 from twinlock.agent.ways import NewWay
 from twinlock.core.enrolment import MemberKeys, unlock_any
 from twinlock.core.enrolment_list import EnrolmentList, decode_enrolment_list
-from twinlock.core.member_bundle import decode_member_bundle
 from twinlock.core.member_change import MemberChange, decode_member_change
 from twinlock.core.membership import Role, authority
 from twinlock.core.release import split_signed
@@ -218,8 +217,8 @@ class _Round:
         ways = {e.enrolment_id: e for e in listed.enrolments}
         codes = [r for r in rows if ways[r["enrolment_id"]].kinds == ("recovery-code",)]
         change = self._change(self._newer(self.ada).signed(self.ada.ways.keys.signing))
-        drawn = self.world.vault.members.bundle("ada", ["recovery-code"], b"of no enrolment!")
-        (decoy,) = decode_member_bundle(drawn).blobs
+        kinds = frozenset({"recovery-code"})
+        decoy = self.world.vault._decoys.enrolment("ada", kinds, member_id).raw
         where = {"member_id": member_id, "enrolment_id": codes[0]["enrolment_id"]}
         for what, blob in (("a decoy", decoy), ("another enrolment", codes[1]["blob"])):
             database.update("twinlock_enrolments", where, blob=blob)
@@ -253,11 +252,10 @@ class _Round:
             signed = half.signed(keys.signing)
             self.refused(trial, "a revocation in one group", signed, "enrolment.keys-differ")
         database, where = self.world.database, {"member_id": self.ada.member_id}
-        database.update("twinlock_members", where, name="ada, taken aside")
-        database.insert("twinlock_members", member_id=b"somebody else's!", name="ada")
-        self.refused(trial, "one that fails late", whole, "member.name-taken")
-        database.delete("twinlock_members", member_id=b"somebody else's!")
-        database.update("twinlock_members", where, name="ada")
+        (stored,) = database.rows("twinlock_enrolment_lists", **where)
+        database.update("twinlock_enrolment_lists", where, counter=2**40)
+        self.refused(trial, "one that fails late", whole, "enrolment.list-stale")
+        database.update("twinlock_enrolment_lists", where, counter=stored["counter"])
         self.scene.accept(whole)
 
     def _staged_keys(self, password: Any) -> MemberKeys:
