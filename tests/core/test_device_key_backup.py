@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import itertools
-import math
 import os
 
 import cbor2
@@ -16,6 +14,7 @@ from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.core.printed_plainly import plain_device_key
 from twinlock.core import cbor
 from twinlock.core.device_key_backup import (
     PRINTED_DEVICE_KEY,
@@ -201,16 +200,6 @@ def test_no_part_of_a_key_stands_in_an_error_or_a_repr(sealed: bytes) -> None:
 # --- a second implementation, from docs/spec.md alone --------------------------------------------
 
 
-def times(left: int, right: int) -> int:
-    """In GF(32), by the schoolbook."""
-    product = 0
-    for bit in range(5):
-        product ^= (left << bit) * (right >> bit & 1)
-    for bit in (8, 7, 6, 5):
-        product ^= (0b100101 << bit - 5) * (product >> bit & 1)
-    return product
-
-
 def plain_backup_key(passphrase: str, aad: bytes) -> bytes:
     _, _, salt, memory, iterations, lanes = cbor2.loads(aad)
     costs = {"iterations": iterations, "lanes": lanes, "memory_cost": memory}
@@ -218,32 +207,12 @@ def plain_backup_key(passphrase: str, aad: bytes) -> bytes:
     return hmac.digest(hashed, b"twinlock/v1/device-key-backup\x01", "sha256")
 
 
-def plainly_read(text: str) -> bytes | None:
-    typed = [c for c in text if not c.isspace() and c not in "-\u2013_."]
-    read = ["0" if c in "oO" else "1" if c in "iIlL" else c.upper() for c in typed]
-    if len(read) != 70 or any(c not in "0123456789ABCDEFGHJKMNPQRSTVWXYZ" for c in read):
-        return None
-    digits = ["0123456789ABCDEFGHJKMNPQRSTVWXYZ".index(c) for c in read]
-    bits = ""
-    for number in range(14):
-        *data, check = digits[5 * number : 5 * number + 5]
-        total = check
-        for power, digit in enumerate(data, 1):
-            total ^= times(digit, math.prod([2] * power))
-        if total != number + 1:
-            return None
-        bits += "".join(f"{digit:05b}" for digit in data)
-    key = int(bits[:256], 2).to_bytes(32, "big")
-    digest = hashlib.sha256(b"twinlock/v1/device-key-print" + key).digest()
-    return key if f"{int.from_bytes(digest[:3], 'big'):024b}" == bits[256:] else None
-
-
 @pytest.mark.parametrize(
     "vector", [v for v in VECTORS if v.operation == "read-device-key"], ids=lambda v: v.name
 )
 def test_the_second_implementation_reads_the_same_keys(vector) -> None:
     """R-VEC-2, R-DEVICE-1."""
-    key = plainly_read(vector.given["text"])
+    key = plain_device_key(vector.given["text"])
     assert (key is not None) == (vector.expect == OK)
     assert key is None or vector.output["key"] == key.hex()
 
