@@ -14,7 +14,7 @@ from twinlock.agent.arrival import Arrival
 from twinlock.agent.factors import DeviceKey, Passphrase
 from twinlock.agent.home import FileHome
 from twinlock.agent.recovery import RecoveryCode
-from twinlock.agent.revocation import discard_revocation, finish_revocation, pending_revocation
+from twinlock.agent.revocation import discard_revocation, finish_revocation
 from twinlock.agent.state import own_member, state_path
 from twinlock.agent.ways import NewWay
 from twinlock.core.enrolment import decode_enrolment
@@ -285,7 +285,9 @@ def test_a_revocation_makes_new_keys_everywhere_at_once(world: World, tmp_path: 
     key = DeviceKey.create(tmp_path / "new.key")
     change = agent.ways.revoke([NewWay([key], "new laptop")])
     assert agent.ways.revoke([NewWay([key])]) == change  # under way: nothing is made twice
-    assert pending_revocation("kim", world.founding.folder) == change
+    staged = kept.staged()
+    assert staged is not None
+    assert staged[1] == change
     bundle = world.vault.group_bundle(agent.hello())
     assert (
         code_of(finish_revocation, kept, [key], bundle, clock=world.clock) == "revocation.pending"
@@ -345,7 +347,7 @@ def test_a_revocation_that_never_arrived_can_be_given_up(world: World, tmp_path:
     agent.ways.revoke([NewWay([DeviceKey.create(tmp_path / "new.key")])])
     agent.follow(world.vault.group_bundle(agent.hello()))
     discard_revocation(kept, agent)
-    assert pending_revocation("kim", world.founding.folder) is None
+    assert kept.staged() is None
     assert opens(world, agent)
 
 

@@ -17,7 +17,7 @@ from twinlock.agent.home import MemoryHome, StateHome, find_home
 from twinlock.agent.state import MemberState, save_state, state_path
 from twinlock.agent.ways import require_mine
 from twinlock.core.deployment import DeploymentCard
-from twinlock.core.enrolment import Enrolment, MemberKeys, decode_enrolment, unlock_any
+from twinlock.core.enrolment import Enrolment, MemberKeys, decode_enrolment, unlock_first
 from twinlock.core.enrolment_list import verify_enrolment_list
 from twinlock.core.factors import Factor
 from twinlock.core.member_bundle import BundleRequest, MemberBundle, decode_member_bundle
@@ -61,7 +61,9 @@ class Arrival:
                 hint="Use a computer that has the member's file, or copy NAME.member from there.",
             )
         _require_of(shown, enrolments, deployment)
-        opened, keys = _unlock(enrolments, factors)
+        if not enrolments:
+            raise none_kept(shown.name)
+        opened, keys = unlock_first(enrolments, factors)
         return cls(deployment, shown.member_id, shown.name, opened.enrolment_id, keys, clock)
 
     def ask(self) -> bytes:
@@ -130,18 +132,13 @@ class Arrival:
         )
 
 
-def _unlock(
-    enrolments: Sequence[Enrolment], factors: Sequence[Factor]
-) -> tuple[Enrolment, MemberKeys]:
-    kinds = {factor.kind for factor in factors}
-    fitting = [e for e in enrolments if set(e.kinds) == kinds] or list(enrolments[:1])
-    for enrolment in fitting[:-1]:
-        try:
-            return enrolment, unlock_any([enrolment], factors)
-        except DataError as error:
-            if error.code != "factor.wrong":
-                raise
-    return fitting[-1], unlock_any(fitting[-1:], factors)
+def none_kept(name: str) -> CallerError:
+    """Say that a member's ways in are all elsewhere."""
+    return CallerError(
+        "enrolment.none-kept",
+        f"There is no way in of {name}.",
+        hint="Use a computer that has the member's file, or copy NAME.member from there.",
+    )
 
 
 def _require_of(

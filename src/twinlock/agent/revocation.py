@@ -8,21 +8,13 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
-from pathlib import Path
 
 from twinlock.agent.agent import Agent
-from twinlock.agent.home import FileHome, MemoryHome, StateHome
-from twinlock.agent.state import state_path
+from twinlock.agent.home import MemoryHome, StateHome
 from twinlock.core.enrolment import unlock_any
 from twinlock.core.factors import Factor
 from twinlock.core.ports import Clock, Randomness
 from twinlock.errors import CallerError
-
-
-def pending_revocation(name: str, home: str | Path) -> bytes | None:
-    """Return the change that a staged revocation waits to be accepted with, if there is one."""
-    staged = FileHome(state_path(Path(home), name)).staged()
-    return None if staged is None else staged[1]
 
 
 def finish_revocation(

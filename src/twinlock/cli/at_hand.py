@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Self
 
+from twinlock.agent.arrival import none_kept
 from twinlock.agent.factors import DeviceKey, Password
 from twinlock.agent.scram import Scram
 from twinlock.agent.state import LockedState
@@ -50,11 +51,7 @@ def choose_way(known: Known, who: Who, *, online: bool) -> Enrolment:
     ``enrolment.none-kept``.
     """
     if not known.enrolments:
-        raise CallerError(
-            "enrolment.none-kept",
-            f"There is no way in of {known.name}.",
-            hint="Use a computer that has the member's file, or copy NAME.member from there.",
-        )
+        raise none_kept(known.name)
     ways = [e for e in known.enrolments if who.factors is None or set(e.kinds) == who.factors]
     if not ways:
         raise CallerError(

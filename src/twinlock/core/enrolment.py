@@ -187,15 +187,23 @@ def unlock_any(enrolments: Sequence[Enrolment], factors: Sequence[Factor]) -> Me
 
     Raises like ``unlock``.
     """
+    _, keys = unlock_first(enrolments, factors)
+    return keys
+
+
+def unlock_first(
+    enrolments: Sequence[Enrolment], factors: Sequence[Factor]
+) -> tuple[Enrolment, MemberKeys]:
+    """Unlock like ``unlock_any``, and return which enrolment it was, too."""
     kinds = {factor.kind for factor in factors}
-    fitting = [e for e in enrolments if set(e.kinds) == kinds] or list(enrolments[:1])
-    for enrolment in fitting[:-1]:
+    *others, last = [e for e in enrolments if set(e.kinds) == kinds] or enrolments[:1]
+    for enrolment in others:
         try:
-            return unlock(enrolment, factors)
+            return enrolment, unlock(enrolment, factors)
         except DataError as error:
             if error.code != "factor.wrong":
                 raise
-    return unlock(fitting[-1], factors)
+    return last, unlock(last, factors)
 
 
 def _enrolment_key(

@@ -12,15 +12,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from twinlock.core.deployment import DeploymentCard, parse_deployment_card
+from twinlock.core.origins import secure_host
 from twinlock.errors import CallerError
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
+_HOST_LETTERS: Final = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-.")
 LOCK_AFTER_MINUTES: Final = (5, 15, 30, 60)
 _DEFAULT_TITLE: Final = "Twinlock agent"
 _WINDOW: Final = "agent.html"
@@ -204,17 +205,8 @@ def _card_text(deployment: DeploymentCard | str | None) -> str:
 
 def _checked_origin(origin: str) -> str:
     """Return an origin as browsers write it, or raise."""
-    try:
-        parts = urlsplit(origin)
-        port, host = parts.port, parts.hostname or ""
-    except ValueError as error:
-        raise _bad_origin(origin) from error
-    local = host == "localhost" or host.endswith(".localhost")
-    default = {"https": 443, "http": 80}.get(parts.scheme)
-    wanted = f"{parts.scheme}://{host}" + ("" if port in (None, default) else f":{port}")
-    letters = set("abcdefghijklmnopqrstuvwxyz0123456789-.")
-    known = parts.scheme == "https" or (parts.scheme == "http" and local)
-    if not known or origin != wanted or not host or not set(host) <= letters:
+    host = secure_host(origin)
+    if not host or not _HOST_LETTERS.issuperset(host):
         raise _bad_origin(origin)
     return origin
 

@@ -87,18 +87,19 @@ class Members:
         claimed = _claimed_member(decoded)
         _require_own_entries(decoded, claimed)
         # Before the token or anything dear: whoever can reach this can send anything.
-        public = self._key_of_change(decoded, claimed)
+        present = self._states()
+        public = _key_of_change(decoded, _found(present, claimed))
         try:
             verify(public, message, signature)
         except DataError as error:
             raise _not_signed() from error
         prepared = [self._groups.prepare(p, self._token()) for p in decoded.proposals]
-        states = self._states_with(after for after, _ in prepared)
+        states = {**present, **{after.group_id: after for after, _ in prepared}}
         member = _found(states, claimed, public)
         if member is None:
             raise _not_signed()
         _require_one_key(states, member)
-        self._require_same_person(claimed)
+        self._require_same_person(claimed, present)
         listed = self._verified_list(decoded, member)
         blobs, name = self._blobs(decoded, listed), self._name_of(member, states)
         _require_allowed(listed, states)
@@ -148,14 +149,14 @@ class Members:
         """
         message, signature = split_signed(request, max_size=MAX_SHARE_SIZE)
         asked = decode_bundle_request(message)
-        states = self._states_with(())
+        states = self._states()
         member = _found(states, asked.member_id)
         public = self._nobodys() if member is None else member.signing_public
         verify(public, message, signature)
         if member is None or asked.deployment_id != self._deployment_id:
             raise not_authentic("a request for another deployment")
         _require_one_key(states, member)
-        self._require_same_person(asked.member_id)
+        self._require_same_person(asked.member_id, states)
         if abs(self._clock() - asked.time) > REQUEST_LIFE:
             raise DataError(
                 "request.expired",
@@ -188,22 +189,8 @@ class Members:
         """Return a key that signs no member's request: the token's own."""
         return p256_point(self._statements()[0])
 
-    def _states_with(self, after: Iterable[GroupState]) -> dict[bytes, GroupState]:
-        states = self._groups.states(self._clock())
-        return {**states, **{state.group_id: state for state in after}}
-
-    def _key_of_change(self, change: MemberChange, member_id: bytes) -> bytes:
-        """Return the key that a change must be signed with: the new one, where it brings one."""
-        ops = [SignedEntry.decode(p.signed_entry).entry.op for p in change.proposals]
-        renewed = {op.signing_public for op in ops if isinstance(op, MemberRekey)}
-        if len(renewed) > 1:
-            raise _unlike("it brings several new keys")
-        if renewed:
-            return renewed.pop()
-        member = _found(self._states_with(()), member_id)
-        if member is None:
-            raise _not_signed()
-        return member.signing_public
+    def _states(self) -> dict[bytes, GroupState]:
+        return self._groups.states(self._clock())
 
     def _verified_list(self, change: MemberChange, member: Member) -> EnrolmentList:
         listed = verify_enrolment_list(change.signed_list, member.signing_public)
@@ -215,9 +202,9 @@ class Members:
 
     def is_present(self, member_id: bytes) -> bool:
         """Return whether a group that this server trusts has the member now."""
-        return _found(self._states_with(()), member_id) is not None
+        return _found(self._states(), member_id) is not None
 
-    def _require_same_person(self, member_id: bytes) -> None:
+    def _require_same_person(self, member_id: bytes, states: dict[bytes, GroupState]) -> None:
         """Compare who has this id in the logs with whoever signed the list that is stored.
 
         An admin may give anybody's id to somebody else while no other trusted group has it.
@@ -225,12 +212,14 @@ class Members:
         stored = self._store.members.enrolment_list(member_id)
         if stored is None:
             return
-        for state in self._states_with(()).values():
-            found = state.members.get(member_id)
-            if found is None:
-                continue
+        publics = {
+            state.members[member_id].member.signing_public
+            for state in states.values()
+            if member_id in state.members
+        }
+        for public in publics:
             try:
-                verify_enrolment_list(stored.signed, found.member.signing_public)
+                verify_enrolment_list(stored.signed, public)
             except DataError as error:
                 raise _not_signed() from error
 
@@ -358,6 +347,19 @@ def _require_login(kind: str, value: bytes, member_id: bytes) -> None:
 def _folded(name: str) -> str:
     """Return what names have in common that people would take for one."""
     return unicodedata.normalize("NFKC", name).casefold()
+
+
+def _key_of_change(change: MemberChange, member: Member | None) -> bytes:
+    """Return the key that a change must be signed with: the new one, where it brings one."""
+    ops = [SignedEntry.decode(p.signed_entry).entry.op for p in change.proposals]
+    renewed = {op.signing_public for op in ops if isinstance(op, MemberRekey)}
+    if len(renewed) > 1:
+        raise _unlike("it brings several new keys")
+    if renewed:
+        return renewed.pop()
+    if member is None:
+        raise _not_signed()
+    return member.signing_public
 
 
 def _claimed_member(change: MemberChange) -> bytes:

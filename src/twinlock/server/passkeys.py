@@ -11,10 +11,10 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from twinlock.core import cbor
 from twinlock.core.factors.passkey import is_rp_id
+from twinlock.core.origins import secure_host
 from twinlock.core.ports import Clock, Randomness
 from twinlock.core.primitives import sha256
 from twinlock.core.secret import Secret
@@ -190,24 +190,12 @@ def _entry(credential_id: bytes, transports: Sequence[str]) -> dict[str, Any]:
 
 def _host_of(origin: str) -> str:
     """Return an origin's host. Raises CallerError ``passkey.origin``."""
-    try:
-        parts = urlsplit(origin)
-        port, host = parts.port, parts.hostname or ""
-    except ValueError as error:
-        raise _bad_origin(origin) from error
-    is_local = host == "localhost" or host.endswith(".localhost")
-    default = {"https": 443, "http": 80}.get(parts.scheme)
-    written = f"{parts.scheme}://{host}" + ("" if port in (None, default) else f":{port}")
-    is_secure = parts.scheme == "https" or (parts.scheme == "http" and is_local)
-    if not is_secure or origin != written or not is_rp_id(host):
-        raise _bad_origin(origin)
+    host = secure_host(origin)
+    if host is None or not is_rp_id(host):
+        raise CallerError(
+            "passkey.origin",
+            f"{origin} is not an origin that passkeys work for.",
+            hint="Write https://host or https://host:port, in lower case, without a path; "
+            "http only for localhost.",
+        )
     return host
-
-
-def _bad_origin(origin: str) -> CallerError:
-    return CallerError(
-        "passkey.origin",
-        f"{origin} is not an origin that passkeys work for.",
-        hint="Write https://host or https://host:port, in lower case, without a path; "
-        "http only for localhost.",
-    )
