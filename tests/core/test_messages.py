@@ -43,9 +43,7 @@ BUNDLES = st.builds(
     request.RequestBundle, ANY, STATEMENTS, few(STATEMENTS), few(NEWS), few(KEYS), B32
 )
 GROUP_BUNDLES = st.builds(request.GroupBundle, few(STATEMENTS), few(NEWS), few(KEYS))
-PROPOSALS = st.builds(
-    proposal.Proposal, ANY, few(st.builds(proposal.SealedKeyFor, UINT, B16, ANY)), few(B16)
-)
+PROPOSALS = st.builds(proposal.Proposal, ANY, few(st.builds(proposal.SealedKeyFor, UINT, B16, ANY)))
 POSITIONS = st.integers(0, 999)
 RELEASES = st.builds(
     release.ReleaseMessage, B16, B32, B16, B16, B16, B32, UINT, UINT, B32, B32, ANY,
@@ -116,7 +114,7 @@ LABELS = {
     "request": ("twinlock/v1/request", 10),
     "bundle": ("twinlock/v1/request-bundle", 6),
     "group bundle": ("twinlock/v1/group-bundle", 3),
-    "proposal": ("twinlock/v1/proposal", 3),
+    "proposal": ("twinlock/v2/proposal", 2),
     "release": ("twinlock/v1/release", 12),
     "share": ("twinlock/v1/share", 8),
 }

@@ -248,7 +248,7 @@ class GroupAdmin:
         if signed.entry.group_id not in self.state.groups:
             raise _unknown_group()
         more = add_signature(signed, self.keys.signing, self.state.member_id)
-        return Proposal(more.encode(), proposal.keys, proposal.dropped)
+        return Proposal(more.encode(), proposal.keys)
 
     # --- building ----------------------------------------------------------------------------
 
@@ -267,13 +267,13 @@ class GroupAdmin:
         return sign_entry(entry, self.keys.signing, self.state.member_id)
 
     def _epoch_proposal(
-        self, group: GroupState, op: Op, seed: Secret, dropped: tuple[bytes, ...]
+        self, group: GroupState, op: Op, seed: Secret, going: tuple[bytes, ...]
     ) -> Proposal:
         signed = self._sign(group, op)
-        staying = [m.member for i, m in group.members.items() if i not in dropped]
+        staying = [m.member for i, m in group.members.items() if i not in going]
         number = group.current_epoch.number + 1
         keys = self._sealed(group, signed.entry_hash, {number: seed}, staying)
-        return Proposal(signed.encode(), keys, dropped)
+        return Proposal(signed.encode(), keys)
 
     def _proposal(
         self,
@@ -282,7 +282,7 @@ class GroupAdmin:
         seeds: dict[int, Secret],
         members: Iterable[Member],
     ) -> Proposal:
-        return Proposal(signed.encode(), self._sealed(after, signed.entry_hash, seeds, members), ())
+        return Proposal(signed.encode(), self._sealed(after, signed.entry_hash, seeds, members))
 
     def _sealed(
         self,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -49,6 +49,7 @@ def recover(
     logins_of: Callable[[Enrolment], Sequence[Login]] = lambda _: (),
     scram_alone: bool = False,
     sole_passkey: bool = False,
+    without: Collection[str] = (),
     clock: Clock = lambda: int(time.time()),
     randomness: Randomness = os.urandom,
 ) -> bytes:
@@ -56,7 +57,8 @@ def recover(
 
     ``factors``: further ones that the enrolment needs beside its contacts. The new state is staged
     in ``kept`` and takes its place by ``finish_revocation``; returns the change for the server.
-    Called again after a change that was not accepted, it makes another one.
+    Called again after a change that was not accepted, it makes another one. ``without``: see
+    ``Ways.revoke``.
 
     Raises CallerError ``recovery.too-few``, ``recovery.other-member-here``, ``recovery.over``
     (the change was accepted: then finish it), DataError ``recovery.other-member``, and like
@@ -91,6 +93,7 @@ def recover(
             logins_of=logins_of,
             scram_alone=scram_alone,
             sole_passkey=sole_passkey,
+            without=without,
         )
 
 

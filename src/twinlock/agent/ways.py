@@ -36,6 +36,8 @@ from twinlock.core.secret import Secret
 from twinlock.errors import CallerError, DataError
 
 _MAX_UNLISTED: Final = 8
+MIN_GROUP_DIGITS: Final = 8
+SHOWN_GROUP_DIGITS: Final = 16
 Send = Callable[[bytes], object]
 """Hands a change to the server, and raises if it was not accepted."""
 
@@ -150,7 +152,7 @@ class Ways:
         logins_of: Callable[[Enrolment], Sequence[Login]] = lambda _: (),
         scram_alone: bool = False,
         sole_passkey: bool = False,
-        without: Collection[bytes] = (),
+        without: Collection[str] = (),
     ) -> bytes:
         """Make new member keys, and ``ways`` as the only ways in.
 
@@ -158,8 +160,8 @@ class Ways:
         place of the present one in ``finish_revocation``, once the groups' logs show the new keys.
         ``logins``, and what ``logins_of`` makes of each new enrolment, are the only ones that sign
         in from then on.
-        ``without``: ids of groups that the member is in no more by an admin's word, and that the
-        server tells nothing of.
+        ``without``: groups that the member is in no more by an admin's word, and that the server
+        tells nothing of, by their ids in hexadecimal or their first 8 digits and more.
         Returns the change for the server, which appends and stores all of it or nothing. Called
         again before that, it returns the same change. Raises ``factor.*``, ``enrolment.*``,
         ``group.key-missing``, ``revocation.group-missing`` or ``log.*``.
@@ -167,7 +169,7 @@ class Ways:
         staged = self.home.staged()
         if staged is not None:
             return staged[1]
-        self._require_all_followed(frozenset(without))
+        gone = self._missing_groups(without)
         seed = Secret(self.randomness(32))
         keys = member_keys(seed, self.keys.kem.kem)
         made = [self._make(seed, way, scram_alone) for way in ways]
@@ -175,6 +177,8 @@ class Ways:
             self.reload()
             after = copy.copy(self.state)
             listed = self._list([entry for _, entry in made], sole_passkey)
+            pins = tuple(pin for pin in listed.groups if pin.group_id not in gone)
+            listed = replace(listed, groups=pins)
             after.enrolments = []
             after.take_list(listed.signed(keys.signing), listed, [blob for blob, _ in made])
             traits = traits_of(after.ways)
@@ -185,18 +189,27 @@ class Ways:
             self.home.stage(after, keys, change)
             return change
 
-    def _require_all_followed(self, without: frozenset[bytes]) -> None:
-        """A group that the server kept back would stay sealed to the seed that is given up."""
+    def _missing_groups(self, without: Collection[str]) -> frozenset[bytes]:
+        """Return the member's listed groups that this agent does not follow, all named in
+        ``without``.
+
+        One that the server merely kept back would stay sealed to the seed that is given up. Raises
+        CallerError ``revocation.group-missing``.
+        """
         pinned = () if self.state.listed is None else self.state.listed.groups
-        known = {g for g, k in self.state.groups.items() if k.verified} | without
-        if missing := [pin for pin in pinned if pin.group_id not in known]:
+        followed = {g for g, known in self.state.groups.items() if known.verified}
+        missing = frozenset(pin.group_id for pin in pinned) - followed
+        named = tuple(text.lower() for text in without if len(text) >= MIN_GROUP_DIGITS)
+        if unnamed := sorted(g.hex() for g in missing if not g.hex().startswith(named)):
             raise CallerError(
                 "revocation.group-missing",
-                f"The server told nothing of {len(missing)} of this member's groups: "
-                + ", ".join(pin.group_id.hex()[:16] for pin in missing)
+                f"The server told nothing of {len(unnamed)} of this member's groups: "
+                + ", ".join(group_id[:SHOWN_GROUP_DIGITS] for group_id in unnamed)
                 + ".",
-                hint="Follow them first. If an admin says that they are gone, name them as such.",
+                hint="Follow them first. Of one that you are in no more by an admin's word, say "
+                "--without-group and its id.",
             )
+        return missing
 
     def take(self, bundle: bytes) -> Taken:
         """Take the server's list of this member's ways in, with the enrolments that are kept there.

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from twinlock.core import cbor
 
-_PROPOSAL: Final = "twinlock/v1/proposal"
+_PROPOSAL: Final = "twinlock/v2/proposal"
 MAX_PROPOSAL_SIZE: Final = 64 << 20
 
 
@@ -22,11 +22,10 @@ class SealedKeyFor:
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """A signed log entry, the group keys that it grants, and the members whose keys go."""
+    """A signed log entry, and the group keys that it grants. Who loses keys follows from it."""
 
     signed_entry: bytes
     keys: tuple[SealedKeyFor, ...] = ()
-    dropped: tuple[bytes, ...] = ()
 
     def encode(self) -> bytes:
         """Encode for the server, or for another admin to sign."""
@@ -35,18 +34,16 @@ class Proposal:
                 _PROPOSAL,
                 self.signed_entry,
                 [[k.epoch, k.member_id, k.sealed] for k in self.keys],
-                list(self.dropped),
             ]
         )
 
 
 def decode_proposal(data: bytes) -> Proposal:
     """Decode a proposal. Raises ``format.*``."""
-    _, entry, keys, dropped = cbor.decode_labelled(data, _PROPOSAL, 4, max_size=MAX_PROPOSAL_SIZE)
+    _, entry, keys = cbor.decode_labelled(data, _PROPOSAL, 3, max_size=MAX_PROPOSAL_SIZE)
     return Proposal(
         cbor.take_bytes(entry),
         tuple(_take_key(key) for key in cbor.take_list(keys)),
-        tuple(cbor.take_bytes(m, 16) for m in cbor.take_list(dropped)),
     )
 
 

@@ -133,7 +133,6 @@ class GroupBook:
                     hint="Follow the group, look at the new entries, and propose the change again.",
                 )
             after = apply(before, signed)
-            # What the proposal itself says of it is signed by nobody.
             gone = set(before.members) - set(after.members)
         self._check_identity(after)
         self._check_keys(signed, after, proposal)

@@ -26,7 +26,7 @@ import { isPrintable, lengthOf } from "./text.ts";
 import { isGuessable, refusedTraits, traitsOf } from "./traits.ts";
 
 const CHANGE = "twinlock/v1/member-change";
-const PROPOSAL = "twinlock/v1/proposal";
+const PROPOSAL = "twinlock/v2/proposal";
 
 /** An unlocked member's state and keys, and the time in seconds since 1970. */
 export interface Inside {
@@ -179,7 +179,11 @@ function nextList(state: MemberState, enrolments: readonly Listed[]): EnrolmentL
     );
   }
   const pins = new Map((listed?.groups ?? []).map((pin) => [hex(pin.groupId), pin]));
-  for (const [id, known] of state.groups) if (known.verified) pins.set(id, headOf(known.state));
+  for (const [id, known] of state.groups) {
+    if (!known.verified) continue;
+    if (known.state.members.has(hex(memberId))) pins.set(id, headOf(known.state));
+    else pins.delete(id);
+  }
   const groups = [...pins.keys()].sort().map((id) => pins.get(id)!);
   return { deploymentId, memberId, counter: (listed?.counter ?? 0) + 1, enrolments, identity, groups };
 }
@@ -192,7 +196,7 @@ async function restated({ state, keys, now }: Inside, group: GroupState, traits:
   const entry = encode([ENTRY, ...place, "restate", [traits], memberId, kid, now]);
   const signatures = [[memberId, kid, await keys.signing.sign(entry)]];
   const signed = encode([SIGNED_ENTRY, entry, signatures, new Uint8Array(0)]);
-  return encode([PROPOSAL, signed, [], []]);
+  return encode([PROPOSAL, signed, []]);
 }
 
 /** The followed groups that this member is in, by id. */

@@ -47,6 +47,13 @@ SolePasskeyOption = Annotated[
 WayArgument = Annotated[
     str, typer.Argument(metavar="WAY", help="A way in: its id's beginning, or its label.")
 ]
+WithoutGroupOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="ID",
+        help="A group that you are in no more by an admin's word, if the server is silent on it.",
+    ),
+]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do it without asking.")]
 
 

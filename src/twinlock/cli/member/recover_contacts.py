@@ -15,7 +15,7 @@ from twinlock.agent.revocation import finish_revocation
 from twinlock.cli.at_hand import Known, choose_way, factors_for
 from twinlock.cli.member.aid import CodeOption
 from twinlock.cli.member.making import making
-from twinlock.cli.member.options import NewFactors
+from twinlock.cli.member.options import NewFactors, WithoutGroupOption
 from twinlock.cli.messages import OutputOption, read_message, write_message
 from twinlock.cli.service import reached
 from twinlock.cli.sharing import sharing
@@ -151,6 +151,7 @@ def finish(
         typer.Option(metavar="FILE", help="From `twinlock group bundle --for NAME.hello`."),
     ],
     output: OutputOption,
+    without_group: WithoutGroupOption = None,
     new: NewFactors = NewFactors(),
     using: Using = Using(),
 ) -> None:
@@ -184,6 +185,7 @@ def finish(
                 logins_of=made.logins_of,
                 scram_alone=new.scram_alone,
                 sole_passkey=new.sole_passkey,
+                without=without_group or (),
             )
             write_message(output, change)
     if str(output) == "-":

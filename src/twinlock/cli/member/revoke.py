@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Annotated
 
 import typer
@@ -17,7 +18,7 @@ from twinlock.cli.member.enrol import declined, pinned_by
 from twinlock.cli.member.keeping import Keeping, Staying, called
 from twinlock.cli.member.making import Made, Wanted, making, split_login
 from twinlock.cli.member.online import Acting, Delivery, acting
-from twinlock.cli.member.options import NewFactors, YesOption, find_way
+from twinlock.cli.member.options import NewFactors, WithoutGroupOption, YesOption, find_way
 from twinlock.cli.member.settling import (
     discard,
     finish,
@@ -41,6 +42,15 @@ _UNDER_WAY = "A revocation that is under way"
 _PASSWORDS = frozenset({"password", "scram"})
 
 
+@dataclass(frozen=True, slots=True)
+class _Changed:
+    """What a person said of the ways in and groups of before."""
+
+    lost: Sequence[str]
+    keep: Sequence[str]
+    without: Sequence[str]
+
+
 def revoke(
     terminal: Terminal,
     name: NameArgument,
@@ -52,6 +62,7 @@ def revoke(
         list[str] | None,
         typer.Option(metavar="WAY", help="A way in that stays; repeat it. All others end."),
     ] = None,
+    without_group: WithoutGroupOption = None,
     yes: YesOption = False,
     finish_it: Annotated[
         bool, typer.Option("--finish", help="End it.", rich_help_panel=_UNDER_WAY)
@@ -96,28 +107,28 @@ def revoke(
     elif FileHome(who.state_file).staged() is not None:
         write_again(terminal, who, delivery)
     else:
-        _begin(terminal, who, lost or [], keep or [], yes, new, delivery)
+        changed = _Changed(lost or [], keep or [], without_group or [])
+        _begin(terminal, who, changed, yes, new, delivery)
 
 
 def _begin(
     terminal: Terminal,
     who: Who,
-    lost: Sequence[str],
-    keep: Sequence[str],
+    changed: _Changed,
     yes: bool,
     new: NewFactors,
     delivery: Delivery,
 ) -> None:
     with acting(terminal, who, delivery) as acts:
         require_news(acts)
-        stays = _chosen(acts.agent.ways.all(), lost, keep)
+        stays = _chosen(acts.agent.ways.all(), changed.lost, changed.keep)
         known = Known.of(locked_state(who))
         wanted = new.wanted(who, pinned_by(who))
         _explain(terminal, acts.agent, stays, wanted)
         if not yes and not terminal.confirm(f"Give {who.name} new keys?"):
             raise declined()
         staying = Keeping(terminal, who, known, acts.service).all(stays)
-        made = _stage(acts, who, staying, wanted, new)
+        made = _stage(acts, who, staying, wanted, new, changed.without)
         factors = _quickest([*(s.factors for s in staying), made.factors])
         _deliver(acts, who, made, factors)
 
@@ -164,7 +175,12 @@ def _explain(terminal: Terminal, agent: Agent, stays: Sequence[WayIn], wanted: W
 
 
 def _stage(
-    acts: Acting, who: Who, staying: Sequence[Staying], wanted: Wanted, new: NewFactors
+    acts: Acting,
+    who: Who,
+    staying: Sequence[Staying],
+    wanted: Wanted,
+    new: NewFactors,
+    without: Sequence[str],
 ) -> Made:
     """Make and keep the new state beside the present one. New files stay once that is done."""
     ways = [
@@ -182,6 +198,7 @@ def _stage(
             logins_of=_split_logins(ways) if new.sign_in else lambda _enrolment: (),
             scram_alone=new.scram_alone or _has_scram_alone(acts.agent),
             sole_passkey=new.sole_passkey,
+            without=without,
         )
     if not new.sign_in and any(f.kind in _PASSWORDS for way in ways for f in way.factors):
         acts.terminal.warn(
