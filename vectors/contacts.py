@@ -20,6 +20,7 @@ from vectors.factors import SEED, drawn
 from vectors.forge import DEPLOYMENT
 from vectors.form import OK, Vector
 from vectors.recording import Recording, Signer, expand
+from vectors.rewriting import rewriting
 
 _MEMBER: Final = expand("weber", 16)
 _GROUP: Final = expand("recovery group", 32)
@@ -106,12 +107,8 @@ def _made(recording: Recording, kem: Kem = Kem.DHKEM_P256) -> Enrolment:
 
 def _enrolments(recording: Recording) -> Iterator[Vector]:
     made, pq = _made(recording), _made(recording, Kem.MLKEM768_X25519)
-    label, aad, nonce, sealed = cbor.decode(made.raw)
-    head, ((kind, parameters),) = cbor.decode(aad)[:5], cbor.decode(aad)[5]
+    parameters, rewritten = rewriting(made.raw)
     needed, wait, group_id, (anna, berta, carl) = parameters
-
-    def rewritten(*items: Any) -> bytes:
-        return cbor.encode([label, cbor.encode([*head, [[kind, list(items)]]]), nonce, sealed])
 
     twice = [*berta[:3], 1, *berta[4:]]
     swapped = [[*anna[:4], berta[4], anna[5]], berta, carl]

@@ -7,7 +7,6 @@ import hmac
 from collections.abc import Iterator
 from typing import Any
 
-from twinlock.core import cbor
 from twinlock.core.enrolment import enrol, member_keys
 from twinlock.core.factors.passkey import PasskeyCredential, PasskeyFactor
 from twinlock.core.primitives import Kem
@@ -16,6 +15,7 @@ from vectors.factors import SEED, drawn
 from vectors.forge import DEPLOYMENT
 from vectors.form import OK, Vector
 from vectors.recording import expand
+from vectors.rewriting import rewriting
 
 CRED_RANDOM = expand("passkey", 32)
 RP_ID = "agent.clinic.example"
@@ -46,11 +46,7 @@ def vectors() -> Iterator[Vector]:
         kem=Kem.DHKEM_P256,
         randomness=drawn("passkey enrolment"),
     )
-    label, aad, nonce, sealed = cbor.decode(made.raw)
-    head, ((kind, (rp_id, credential_id, salt)),) = cbor.decode(aad)[:5], cbor.decode(aad)[5]
-
-    def having(*parameters: Any) -> bytes:
-        return cbor.encode([label, cbor.encode([*head, [[kind, list(parameters)]]]), nonce, sealed])
+    (rp_id, credential_id, salt), having = rewriting(made.raw)
 
     def of(rp_id: str) -> bytes:
         return having(rp_id, credential_id, salt)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from twinlock.core import cbor
 from twinlock.core.enrolment import enrol, member_keys
 from twinlock.core.factors.recovery_code import RecoveryCodeFactor, print_recovery_code
 from twinlock.core.primitives import Kem
@@ -13,6 +12,7 @@ from vectors.factors import SEED, drawn
 from vectors.forge import DEPLOYMENT
 from vectors.form import OK, Vector
 from vectors.recording import expand
+from vectors.rewriting import rewriting
 
 CODE = Secret(expand("recovery code", 16))
 PRINTED = print_recovery_code(CODE).reveal()
@@ -102,11 +102,7 @@ def _enrolments() -> Iterator[Vector]:
         kem=Kem.DHKEM_P256,
         randomness=drawn("recovery enrolment"),
     )
-    label, aad, nonce, sealed = cbor.decode(made.raw)
-    head, ((kind, (salt,)),) = cbor.decode(aad)[:5], cbor.decode(aad)[5]
-
-    def with_parameters(*parameters: bytes) -> bytes:
-        return cbor.encode([label, cbor.encode([*head, [[kind, list(parameters)]]]), nonce, sealed])
+    (salt,), with_parameters = rewriting(made.raw)
 
     cases = {
         "good": (OK, "R-FACTOR-9", "the code", made.raw, PRINTED),

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
-from twinlock.core import cbor
 from twinlock.core.enrolment import enrol, member_keys
 from twinlock.core.factors.smart_card import CardKey, SmartCardFactor
 from twinlock.core.hardening.curve import decode_point, encode_point
@@ -15,6 +13,7 @@ from vectors.factors import SEED, drawn
 from vectors.forge import DEPLOYMENT
 from vectors.form import OK, Vector
 from vectors.recording import expand
+from vectors.rewriting import rewriting
 
 CARD_SEED = expand("smart card", 32)
 KEY_ID = expand("smart card key id", 16)
@@ -43,11 +42,7 @@ def vectors() -> Iterator[Vector]:
         kem=Kem.DHKEM_P256,
         randomness=drawn("card enrolment"),
     )
-    label, aad, nonce, sealed = cbor.decode(made.raw)
-    head, ((kind, (key_id, public, point)),) = cbor.decode(aad)[:5], cbor.decode(aad)[5]
-
-    def with_parameters(*parameters: Any) -> bytes:
-        return cbor.encode([label, cbor.encode([*head, [[kind, list(parameters)]]]), nonce, sealed])
+    (key_id, public, point), with_parameters = rewriting(made.raw)
 
     x, y = decode_point(point)
     off, other = encode_point((x, y ^ 1)), card(expand("another card", 32)).public
