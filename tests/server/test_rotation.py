@@ -17,11 +17,12 @@ from twinlock.agent.ways import NewWay
 from twinlock.core.member_change import Login
 from twinlock.core.ports import KeyRole
 from twinlock.core.secret import Secret
-from twinlock.errors import TwinlockError
+from twinlock.errors import EnvError, TwinlockError
 from twinlock.server.own_services import VaultHardening
 from twinlock.server.rotation import dependents, destroy, relock_verifiers, retire
 from twinlock.server.scram import ScramLogin
 from twinlock.server.setup import add_hardening_key, add_verifier_key, deployment_card
+from twinlock.store.directory import DirectoryStore
 
 WORDS = "correct horse battery staple"
 DAY = 86400
@@ -184,6 +185,31 @@ def test_a_key_that_somebody_needs_is_destroyed_only_by_naming_them(world: World
     folder = world.founding.folder
     refused = code_of(Agent.unlock, "kim", password_of(world), home=folder, clock=world.clock)
     assert refused == "directory.no-hardening-key"
+
+
+@pytest.mark.parametrize("fails", ["store", "token"])
+def test_a_key_that_was_half_destroyed_keeps_no_server_from_starting(
+    world: World, monkeypatch: pytest.MonkeyPatch, fails: str
+) -> None:
+    """R-ROTATE-4: the directory never states what is gone."""
+    old, new = made(world, add_hardening_key), made(world, add_hardening_key)
+    retire(world.vault, old, until=world.clock() + DAY)
+
+    def failing(*_: object) -> None:
+        raise EnvError(f"{fails}.failed", "It failed.", hint="Try again.")
+
+    with monkeypatch.context() as patched:
+        if fails == "store":
+            patched.setattr(DirectoryStore, "forget", failing)
+        else:
+            patched.setattr(world.vault.token, "destroy_key", failing)
+        assert code_of(destroy, world.vault, old) == f"{fails}.failed"
+    again = world.another_vault()
+    assert again.token.evaluate(new, []) == []
+    if fails == "store":
+        assert again.token.evaluate(old, []) == []
+        destroy(again, old)
+    assert [d.entry.key.kid for d in dependents(again)] == [new]
 
 
 def test_verifiers_are_locked_anew_and_still_sign_in(world: World) -> None:

@@ -103,8 +103,10 @@ def destroy(vault: Vault, kid: bytes, *, losing: frozenset[str] = frozenset()) -
     """Destroy a retiring key in the token, for ever, and take it from the directory.
 
     Refused while members need it, unless exactly they are named in ``losing``: their enrolments or
-    verifiers of that key are then worth nothing. Raises CallerError ``directory.no-such-key``,
-    ``directory.not-retiring`` or ``directory.in-use``.
+    verifiers of that key are then worth nothing. If the token fails at it, the key is stated no
+    more and still there: destroy it by its id with the token's own tools. Raises CallerError
+    ``directory.no-such-key``, ``directory.not-retiring`` or ``directory.in-use``, and the token's
+    errors.
     """
     entry = _entry(vault, kid)
     if not entry.retiring:
@@ -120,9 +122,11 @@ def destroy(vault: Vault, kid: bytes, *, losing: frozenset[str] = frozenset()) -
             f"{len(needed)} members need this key: {', '.join(_some(needed))}.",
             hint="Wait until they have signed in again, or name them all with --losing.",
         )
-    vault.token.destroy_key(kid)
+    # In this order: a server does not start with a stated key that the token has no more.
+    token = vault.token
     vault.store.directory.forget(kid)
     vault.read_directory_again()
+    token.destroy_key(kid)
 
 
 def _entry(vault: Vault, kid: bytes) -> DirectoryEntry:
