@@ -11,11 +11,14 @@ import traceback
 
 import pytest
 
+from twinlock.agent.new_device import Asked
 from twinlock.core.enrolment import MemberKeys, member_keys
 from twinlock.core.locks import LockSealer
+from twinlock.core.member_change import Login, MemberChange
 from twinlock.core.primitives import Kem, kem_key_from_seed, signing_key_from_seed
 from twinlock.core.secret import Secret, SecretText
 from twinlock.errors import TwinlockError
+from twinlock.store.members import PutMember
 
 from .scenes import CONTEXT, Stream, group
 
@@ -154,3 +157,25 @@ def test_the_canary_would_be_seen():
     assert leaks(CANARY)
     assert leaks(CANARY.hex())
     assert leaks(Secret(CANARY).reveal())
+
+
+@pytest.mark.parametrize(
+    "holder",
+    [
+        Login("scram", CANARY),
+        MemberChange(b"", (), (Login("scram", CANARY),)),
+        Asked(bytes(16), CANARY, b"", CANARY),
+        PutMember(
+            member_id=bytes(16),
+            name="weber",
+            counter=1,
+            signed_list=CANARY,
+            blobs={bytes(16): CANARY},
+            logins=[("scram", CANARY)],
+        ),
+    ],
+    ids=lambda holder: type(holder).__name__,
+)
+def test_what_signs_in_and_what_contacts_hand_over_is_in_no_repr(holder: object) -> None:
+    """R-SECRET-1: a verifier before the token locked it, and a share of a recovery."""
+    assert not leaks(holder)

@@ -57,7 +57,7 @@ class Asked:
     contact_id: bytes
     nonce: bytes = field(repr=False)
     reply: bytes = b""
-    share: bytes = b""
+    share: bytes = field(default=b"", repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sqlalchemy import ColumnElement, Connection, delete, insert, select, update
 
@@ -28,9 +28,9 @@ class PutMember:
     member_id: bytes
     name: str
     counter: int
-    signed_list: bytes
-    blobs: Mapping[bytes, bytes]
-    logins: Sequence[tuple[str, bytes | None]] = ()
+    signed_list: bytes = field(repr=False)
+    blobs: Mapping[bytes, bytes] = field(repr=False)
+    logins: Sequence[tuple[str, bytes | None]] = field(default=(), repr=False)
     single: frozenset[str] = frozenset()
     appends: Sequence[Append] = ()
 
