@@ -45,7 +45,7 @@ class StateHome(Protocol):
         ...
 
     def drop_staged(self) -> None:
-        """Forget the staged state."""
+        """Take the staged state away."""
         ...
 
 

@@ -7,29 +7,30 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from twinlock.agent.agent import Agent
 from twinlock.agent.home import MemoryHome, StateHome
 from twinlock.core.enrolment import unlock_any
 from twinlock.core.factors import Factor
 from twinlock.core.ports import Clock, Randomness
-from twinlock.errors import CallerError
+from twinlock.errors import CallerError, TwinlockError
 
 
 def finish_revocation(
     kept: StateHome,
     factors: Sequence[Factor],
-    bundle: bytes,
+    news: bytes | Callable[[bytes, bytes], bytes],
     *,
     clock: Clock = lambda: int(time.time()),
     randomness: Randomness = os.urandom,
 ) -> Agent:
     """Put the staged state in place, and return its agent, which has followed the groups.
 
-    ``factors`` are those of one of the new ways in; ``bundle`` the server's answer to the agent's
-    hello, whose logs must show the new keys, and whose sealed group keys must open with them.
-    Raises CallerError ``revocation.none`` or ``revocation.pending``, and like ``Agent.follow``.
+    ``factors`` are those of one of the new ways in. ``news``: the server's group bundle for this
+    member, or what gets it for the new agent's hello and bundle request. Its logs must show the new
+    keys, and its sealed group keys must open with them. Raises CallerError ``revocation.none`` or
+    ``revocation.pending``, like ``Agent.follow``, and whatever ``news`` raises.
     """
     staged = kept.staged()
     if staged is None:
@@ -42,11 +43,17 @@ def finish_revocation(
     keys = unlock_any(locked.enrolments, factors)
     trial = Agent(MemoryHome(), locked.unlocked(keys), keys, clock=clock, randomness=randomness)
     try:
+        bundle = news if isinstance(news, bytes) else news(trial.hello(), trial.bundle_request())
         trial.follow(bundle)
-    except CallerError as error:
-        if error.code != "member.keys-retired":
+    except TwinlockError as error:
+        # A server that does not know the new keys yet says so, or shows the old ones.
+        if error.code not in ("member.keys-retired", "member.not-proved"):
             raise
-        raise _pending() from error
+        raise CallerError(
+            "revocation.pending",
+            "The groups' logs do not show the new keys yet, so the old state stays in place.",
+            hint="Have the server accept the change, then finish with a bundle of afterwards.",
+        ) from error
     trial.require_group_keys()
     kept.promote()
     agent = Agent(kept, locked.unlocked(keys), keys, clock=clock, randomness=randomness)
@@ -64,11 +71,3 @@ def discard_revocation(kept: StateHome, agent: Agent) -> None:
     """
     agent.require_group_keys()
     kept.drop_staged()
-
-
-def _pending() -> CallerError:
-    return CallerError(
-        "revocation.pending",
-        "The groups' logs do not show the new keys yet, so the old state stays in place.",
-        hint="Have the server accept the change, then finish with a bundle of afterwards.",
-    )

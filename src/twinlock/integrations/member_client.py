@@ -21,10 +21,9 @@ import httpx
 
 from twinlock.agent.agent import Agent
 from twinlock.agent.arrival import Arrival
-from twinlock.agent.home import MemoryHome, StateHome
+from twinlock.agent.home import StateHome
 from twinlock.agent.revocation import finish_revocation
 from twinlock.core.deployment import DeploymentCard
-from twinlock.core.enrolment import unlock_any
 from twinlock.core.factors import Factor
 from twinlock.core.hardening.offer import HardeningOffer
 from twinlock.core.membership import AgentPlacement
@@ -32,7 +31,6 @@ from twinlock.core.ports import Clock
 from twinlock.core.scram.exchange import ChannelBinding
 from twinlock.core.secret import Secret
 from twinlock.core.statements import Statement
-from twinlock.errors import CallerError
 from twinlock.integrations.channel_binding import end_point_binding
 from twinlock.integrations.member_answers import ServiceRefusedError, encoded
 from twinlock.integrations.member_posts import Posts, checked_url
@@ -214,19 +212,4 @@ def finish_online(
 
     ``factors`` are those of one of the new ways in.
     """
-    staged = kept.staged()
-    if staged is None:
-        return finish_revocation(kept, factors, b"", clock=clock)
-    keys = unlock_any(staged[0].enrolments, factors)
-    new = Agent(MemoryHome(), staged[0].unlocked(keys), keys, clock=clock)
-    try:
-        bundle = service.groups(new.hello(), new.bundle_request())
-    except ServiceRefusedError as error:
-        if error.code != "member.not-proved":
-            raise
-        raise CallerError(
-            "revocation.pending",
-            "The groups' logs do not show the new keys yet, so the old state stays in place.",
-            hint="Have the server accept the change, then finish with a bundle of afterwards.",
-        ) from error
-    return finish_revocation(kept, factors, bundle, clock=clock)
+    return finish_revocation(kept, factors, service.groups, clock=clock)

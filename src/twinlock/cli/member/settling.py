@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from twinlock.agent.agent import Agent
-from twinlock.agent.home import FileHome, MemoryHome
+from twinlock.agent.home import FileHome
 from twinlock.agent.revocation import discard_revocation, finish_revocation
 from twinlock.agent.state import LockedState
 from twinlock.cli.at_hand import Known, choose_way, factors_for
@@ -16,7 +16,6 @@ from twinlock.cli.messages import read_message, write_message
 from twinlock.cli.service import Service, reached
 from twinlock.cli.terminal import Terminal, done, facts, next_steps
 from twinlock.cli.who import Who
-from twinlock.core.enrolment import unlock_any
 from twinlock.core.factors import Factor
 from twinlock.errors import CallerError, TwinlockError
 
@@ -140,20 +139,15 @@ def settle_online(who: Who, service: Service, factors: Sequence[Factor]) -> Agen
     """Hand the staged change in unless the server has it, put the new state in place, and return
     its agent. Raises like ``finish_revocation``, and CallerError ``revocation.outrun``.
     """
-    locked, change = _staged(who)
+    _, change = _staged(who)
     kept = FileHome(who.state_file)
-    keys = unlock_any(locked.enrolments, factors)
     try:
-        with Agent(MemoryHome(), locked.unlocked(keys), keys) as new:
-            news = service.groups(new.hello(), new.bundle_request())
-        return finish_revocation(kept, factors, news)
-    except TwinlockError as error:
-        if error.code not in ("revocation.pending", "member.not-proved"):
+        return finish_revocation(kept, factors, service.groups)
+    except CallerError as error:
+        if error.code != "revocation.pending":
             raise
     _hand_in(service, change)
-    with Agent(MemoryHome(), locked.unlocked(keys), keys) as new:
-        news = service.groups(new.hello(), new.bundle_request())
-    return finish_revocation(kept, factors, news)
+    return finish_revocation(kept, factors, service.groups)
 
 
 def show_finished(terminal: Terminal, renewed: Agent, *shown: Any, **further: Any) -> None:
