@@ -112,7 +112,10 @@ export function newState(ids: Pick<LockedState, "deploymentId" | "memberId" | "n
   };
 }
 
-/** Put a verified list in place; of `known` and the present enrolments its own remain. */
+/**
+ * Put a verified list in place; of `known` and the present enrolments its own remain. Throws
+ * `enrolment.none-here` if none does, and changes nothing then: a state that nothing opens is lost.
+ */
 export function takeSignedList(
   state: MemberState,
   signed: Bytes,
@@ -120,7 +123,15 @@ export function takeSignedList(
   known: readonly Enrolment[],
 ): void {
   const byId = new Map([...known, ...state.enrolments].map((e) => [hex(e.enrolmentId), e]));
-  state.enrolments = listed.enrolments.flatMap(({ enrolmentId }) => byId.get(hex(enrolmentId)) ?? []);
+  const kept = listed.enrolments.flatMap(({ enrolmentId }) => byId.get(hex(enrolmentId)) ?? []);
+  if (kept.length === 0) {
+    throw new TwinlockError(
+      "enrolment.none-here",
+      "None of the ways in that count would be kept on this computer.",
+      "Make one here first, or set this computer up again.",
+    );
+  }
+  state.enrolments = kept;
   state.signedList = copy(signed);
   state.listed = listed;
 }
